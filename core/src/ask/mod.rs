@@ -1,0 +1,39 @@
+//! The way to a model.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::{fault::Fault, mapping::plan::Mapping};
+
+/// What a model is asked: one flow's question about one record.
+pub struct Task<'a> {
+    /// The flow.
+    pub mapping: &'a Mapping,
+    /// Renders the prompt with the (masked) record. Called by models that read prompts; decision tables do not.
+    pub prompt: &'a (dyn Fn() -> Result<String, Fault> + Send + Sync),
+    /// JSON Schema of the answer as given to a model.
+    pub schema: &'a Arc<Value>,
+    /// Now, for rules that ask for today.
+    pub now: jiff::Timestamp,
+}
+
+/// What a model said, before it is checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// The answer's fields.
+    pub answer: Map<String, Value>,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// Tokens as the model's server counted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub input: u64,
+    /// Of these, read from the server's cache.
+    pub cached_input: u64,
+    /// Tokens of the answer.
+    pub output: u64,
+}

@@ -1,0 +1,2 @@
+//! One pipeline.
+pub mod written;

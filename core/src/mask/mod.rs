@@ -1,0 +1,1 @@
+//! Hiding values from remote models.

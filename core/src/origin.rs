@@ -1,0 +1,43 @@
+//! Where a value was read.
+
+use std::fmt;
+
+/// The place that a value came from. Its text is a valid address of the mapping language.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// A node of an XML or JSON document.
+    Node {
+        /// Absolute address, e.g. `/Envelope/Body/SubmitClaim/Claim/Lines/Line(2)/Amt`; local names only, a
+        /// position only where the name repeats.
+        address: Box<str>,
+        /// Line in the document as received, from 1; 0 where it is not known (a node that is absent).
+        line: u32,
+    },
+    /// The mapping's `default`.
+    Default,
+    /// The mapping's `value`.
+    Constant,
+    /// The mapping's `compute`.
+    Computed,
+    /// The model's answer; the address is the field's name in it.
+    Answer(Box<str>),
+}
+
+impl Origin {
+    /// The place as an XPath over local names: `/Envelope/Body/SubmitClaim/Claim/Lines/Line[2]/Amt`.
+    pub fn xpath(&self) -> String {
+        self.to_string().replace('(', "[").replace(')', "]")
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node { address, .. } => f.write_str(address),
+            Self::Default => f.write_str("default"),
+            Self::Constant => f.write_str("value"),
+            Self::Computed => f.write_str("compute"),
+            Self::Answer(name) => write!(f, "answer.{name}"),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Names to adapters. Filled once at start-up by `facade/src/adapters.rs`.
+
+use std::sync::Arc;
+
+use crate::ports::{Format, Frontend, ModelKind};
+
+/// Every adapter that this binary has.
+#[derive(Default, Clone)]
+pub struct Registry {
+    /// Document formats by `source.kind`.
+    pub formats: Vec<Arc<dyn Format>>,
+    /// Protocols by the word of `receive`.
+    pub frontends: Vec<Arc<dyn Frontend>>,
+    /// Model technologies by their word.
+    pub models: Vec<Arc<dyn ModelKind>>,
+}
+
+impl Registry {
+    /// The format of this `source.kind`.
+    pub fn format(&self, kind: &str) -> Option<&Arc<dyn Format>> {
+        self.formats.iter().find(|it| it.kind() == kind)
+    }
+
+    /// The format that reads this media type.
+    pub fn reader(&self, media_type: &str) -> Option<&Arc<dyn Format>> {
+        self.formats.iter().find(|it| it.reads(media_type))
+    }
+
+    /// The protocol of this word.
+    pub fn frontend(&self, kind: &str) -> Option<&Arc<dyn Frontend>> {
+        self.frontends.iter().find(|it| it.kind() == kind)
+    }
+
+    /// The model technology of this word.
+    pub fn model(&self, kind: &str) -> Option<&Arc<dyn ModelKind>> {
+        self.models.iter().find(|it| it.kind() == kind)
+    }
+}

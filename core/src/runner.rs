@@ -1,0 +1,1 @@
+//! Tasks, leases and sources.
