@@ -11,4 +11,9 @@ impl Admitted {
     pub fn record(&self) -> &Record {
         &self.0
     }
+
+    /// The same proof over the record with masked values: hiding values takes nothing from what was admitted.
+    pub(crate) fn with_masked(&self, record: Record) -> Self {
+        Self(record)
+    }
 }
