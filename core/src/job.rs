@@ -98,6 +98,9 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// Every word of [`JobState::word`], in the order of a job's life.
+    pub const WORDS: [&str; 5] = ["queued", "leased", "answered", "returned", "dead"];
+
     /// The word on the command line and in JSON.
     pub fn word(&self) -> &'static str {
         match self {
@@ -147,12 +150,22 @@ pub struct Claimed {
 /// Which jobs to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
-    /// Only this state's word.
+    /// Only this state's word, one of [`JobState::WORDS`]; another word is a fault, not an empty list.
     pub state: Option<String>,
     /// Only this flow.
     pub flow: Option<String>,
-    /// At most so many; 0 means 100.
+    /// At most so many; 0 means 100. Never more than [`JobFilter::MOST`].
     pub most: usize,
+}
+
+impl JobFilter {
+    /// The longest list that a store makes.
+    pub const MOST: usize = 10_000;
+
+    /// How many jobs the list may have: `most` with its default and its limit applied.
+    pub fn limit(&self) -> usize {
+        if self.most == 0 { 100 } else { self.most.min(Self::MOST) }
+    }
 }
 
 /// The end of a job: stored once, handed back byte for byte as often as it is asked for.
@@ -204,6 +217,20 @@ pub struct Remark {
     /// The mapping's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub say: Option<String>,
+}
+
+impl Job {
+    /// The same job without payloads, as [`crate::ports::JobStore::list`] shows it.
+    #[must_use]
+    pub fn without_payloads(mut self) -> Self {
+        self.document.bytes = Bytes::new();
+        if let JobState::Answered { reply } | JobState::Returned { reply } = &mut self.state {
+            if let ReplyBody::Written { bytes, .. } = &mut reply.body {
+                *bytes = Bytes::new();
+            }
+        }
+        self
+    }
 }
 
 impl From<&Finding> for Remark {

@@ -255,25 +255,32 @@ pub trait Model: Send + Sync {
     -> BoxFuture<'a, Result<Answered, Fault>>;
 }
 
-/// Durable jobs. Every method that returns `Ok` for a change has made it durable.
+/// Durable jobs. Every method whose future ends in `Ok` for a change has made it durable. Dropping a future drops the
+/// waiting only: the change may still happen, and a lease that nobody took delivery of is released.
 pub trait JobStore: Send + Sync {
-    /// Accepts a job and leases it to the submitter, or finds it by flow and idempotency key. Atomic.
+    /// Accepts a job and leases it to the submitter, or finds it by flow and idempotency key. Atomic: of any number
+    /// of submissions with one key exactly one is accepted. A known job may still be without a reply.
     fn submit(&self, job: NewJob) -> BoxFuture<'_, Result<Submission, Fault>>;
     /// Stores the result; the lease ends. Refused with `FaultCode::Store` when the token is not the newest.
     fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<(), Fault>>;
     /// The result was handed back. Idempotent; unknown and unanswered jobs are left as they are.
     fn returned(&self, job: JobId) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Puts the job back: it may be claimed again after `delay`.
+    /// Like [`JobStore::returned`], without waiting: written with a later change or after a moment, and not at all
+    /// when the process dies before that. Then the job stays answered, which loses nothing.
+    fn returned_soon(&self, job: JobId);
+    /// Puts the job back: it may be claimed again after `delay`. Refused as in [`JobStore::answer`].
     fn release(&self, lease: Lease, delay: Duration) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Gives the job up, with a cause that is safe to show.
+    /// Gives the job up, with a cause that is safe to show. Refused as in [`JobStore::answer`].
     fn bury(&self, lease: Lease, cause: String) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Leases up to `most` jobs, oldest first, that are queued and due, or whose lease has run out.
+    /// Leases up to `most` jobs that are queued and due, or whose lease has run out: those due longest first. After a
+    /// restart of a store with one owner, all open jobs are due, the oldest first.
     fn claim(&self, most: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>>;
-    /// Makes the lease last longer.
+    /// Makes the lease last longer, from now. Refused as in [`JobStore::answer`].
     fn renew<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Fault>>;
-    /// One job.
+    /// One job, whole.
     fn find(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, Fault>>;
-    /// Jobs, newest first.
+    /// Jobs, newest first, without their payloads: the bytes of documents and of written replies are empty here, so
+    /// that a list is small whatever was sent. [`JobStore::find`] has them.
     fn list(&self, filter: JobFilter) -> BoxFuture<'_, Result<Vec<Job>, Fault>>;
     /// Ok when the store takes writes.
     fn ready(&self) -> BoxFuture<'_, Result<(), Fault>>;
