@@ -3,6 +3,8 @@
 //! A rule is compiled against a [`Scope`] of names with types, and runs over [`Bindings`]. A rule with a missing
 //! input does not apply: its value is [`Operand::Missing`], never silently false.
 
+pub mod nearest;
+
 use std::{borrow::Cow, sync::Arc};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
@@ -59,7 +61,13 @@ pub struct Rule {}
 impl Rule {
     /// Compiles `text`. Every problem is reported with codes M040 (spelling) and M041 (names and types); `at` turns
     /// a range of `text` into a span of the file. `wanted`: the type that the rule's value must have, if any.
-    pub fn compile(text: &str, scope: &Scope, wanted: Option<&Type>, diagnostics: &mut Diagnostics, at: &dyn Fn(Span) -> Span) -> Option<Self> {
+    pub fn compile(
+        text: &str,
+        scope: &Scope,
+        wanted: Option<&Type>,
+        diagnostics: &mut Diagnostics,
+        at: &dyn Fn(Span) -> Span,
+    ) -> Option<Self> {
         let _ = (text, scope, wanted, diagnostics, at);
         None
     }

@@ -1,0 +1,158 @@
+//! Addresses: one notation for every legacy format.
+//!
+//! ```text
+//! path   = [ "/" ] step { ( "/" | "//" ) step }        a leading "//": at any depth below the record
+//! step   = "." | ".." | [ "@" ] name { pick }
+//! name   = "*" | plain | prefix ":" plain | "{" URI "}" plain | "'" anything "'"      a quote inside is doubled
+//! pick   = "(" ( 1.. | "last" | [ "@" ] name "=" value ) ")"                          "[" and "]" are taken as well
+//! ```
+//!
+//! A pick chooses among the matches below one parent (for `//name`: among all matches below it, in document order).
+//! Printing an address gives text that reads back as the same address; a namespace is printed as `{URI}`, which
+//! needs no prefix.
+
+mod axis;
+mod notation;
+mod read;
+
+#[cfg(test)]
+mod tests;
+
+use std::{ops::Range, sync::Arc};
+
+use indexmap::IndexMap;
+
+/// Why a text is not an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressError {
+    /// Bytes of the address at fault; never empty, never past the text's end unless the text is empty.
+    pub span: Range<usize>,
+    /// What is wrong, in one line.
+    pub title: String,
+    /// How to mend it.
+    pub help: Option<String>,
+    /// What to write in place of `span`, where a near miss exists.
+    pub fix: Option<String>,
+}
+
+impl Address {
+    /// Reads an address of a source of this kind (`xml`, `json`, …). `namespaces`: prefixes and their URIs.
+    pub fn parse(
+        text: &str,
+        kind: &str,
+        namespaces: &IndexMap<String, String>,
+    ) -> Result<Self, AddressError> {
+        match axis::lead(text, kind)? {
+            axis::Lead::Meta(meta) => Ok(Self::Meta(meta)),
+            axis::Lead::Path => Path::parse(text, kind, namespaces).map(Self::Path),
+        }
+    }
+}
+
+impl Path {
+    /// Reads a path alone: the place of an `each`.
+    pub fn parse(
+        text: &str,
+        kind: &str,
+        namespaces: &IndexMap<String, String>,
+    ) -> Result<Self, AddressError> {
+        if let axis::Lead::Meta(_) = axis::lead(text, kind)? {
+            return Err(AddressError {
+                span: axis::trimmed(text),
+                title: "`meta` is a single value, not a place in the document".into(),
+                help: Some("write the path of what repeats, e.g. Claim/Lines/Line".into()),
+                fix: None,
+            });
+        }
+        read::path(text, kind, namespaces)
+    }
+
+    /// Reads a place that is written: names only, from the reply's root, an attribute at most as the last step.
+    pub fn parse_place(
+        text: &str,
+        kind: &str,
+        namespaces: &IndexMap<String, String>,
+    ) -> Result<Self, AddressError> {
+        if let axis::Lead::Meta(_) = axis::lead(text, kind)? {
+            return Err(AddressError {
+                span: axis::trimmed(text),
+                title: "`meta` can not be written".into(),
+                help: Some("write the legacy place, e.g. Result/ClaimNo".into()),
+                fix: None,
+            });
+        }
+        read::place(text, kind, namespaces)
+    }
+}
+
+/// Where a value is found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Address {
+    /// A path of names: the natural unit of XML and JSON.
+    Path(Path),
+    /// `meta received`, `meta name`: what is known about the document itself.
+    Meta(Meta),
+}
+
+/// What is known about the document itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meta {
+    /// When it arrived.
+    Received,
+    /// A file's name.
+    Name,
+    /// The idempotency key.
+    Key,
+    /// SHA-256 of the document.
+    Hash,
+}
+
+/// Steps through a tree. Relative to the record's base; the payload's root for a document of one record.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Path {
+    /// From the document's root (`/Envelope/…`), as recorded origins are.
+    pub absolute: bool,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Which way.
+    pub axis: Axis,
+    /// Namespace URI that the name must be in; `None`: any.
+    pub namespace: Option<Arc<str>>,
+    /// Local name; `*` is any.
+    pub name: Arc<str>,
+    /// Which of the matches.
+    pub picks: Vec<Pick>,
+}
+
+/// Which way a step goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Axis {
+    /// `name`
+    Child,
+    /// `//name`
+    Descendant,
+    /// `@name`
+    Attribute,
+    /// `..`
+    Parent,
+    /// `.`
+    Current,
+}
+
+/// Which of the matches.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pick {
+    /// `(2)`, from 1.
+    Nth(u32),
+    /// `(last)`
+    Last,
+    /// `(@role=CLM)`
+    Attribute(Arc<str>, Arc<str>),
+    /// `(Kind=CLM)`
+    Child(Arc<str>, Arc<str>),
+}
