@@ -1,10 +1,27 @@
-//! The way to a model.
+//! The way to a model: one deadline, the models of the route in order, then the flow's fallback list.
+//!
+//! Adapters classify what went wrong; this module alone decides whether the same model is asked once more, the next
+//! one is asked, or a fallback answers. Every answer is checked against the flow's strict schema before anyone sees it,
+//! and a remote model sees masked values only. Nothing here spawns: a caller that goes away ends the asking with it.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::{fault::Fault, mapping::plan::Mapping};
+
+mod asker;
+mod breaker;
+mod check;
+mod memory;
+mod pending;
+mod prompt;
+mod question;
+mod turn;
+
+pub use asker::{Asked, Asker};
+pub use breaker::{Breaker, Breakers, Permit};
+pub use turn::{Attempt, Ending};
 
 /// What a model is asked: one flow's question about one record.
 pub struct Task<'a> {

@@ -1,0 +1,76 @@
+//! Is it an answer? Every answer, whoever gave it, is checked against the flow's strict schema and read into typed
+//! values here. Faults name fields and keywords, never values.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::{
+    ask::pending::Json,
+    fault::{Fault, FaultCode, Recovery},
+    mapping::plan::{Ask, Shape},
+    record::Record,
+};
+
+/// Most mistakes that a fault names.
+const MOST_NAMED: usize = 3;
+
+/// The compiled check of one flow's answers.
+pub(super) struct AnswerCheck {
+    validator: jsonschema::Validator,
+    shape: Arc<Shape>,
+}
+
+/// An answer that passed: as it was given, and typed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Checked {
+    pub raw: Map<String, Value>,
+    pub record: Record,
+}
+
+impl AnswerCheck {
+    /// Compiles the strict schema.
+    pub fn compile(ask: &Ask) -> Result<Self, Fault> {
+        let validator = jsonschema::validator_for(&ask.strict_schema).map_err(|error| {
+            Fault::new(FaultCode::Internal, "the schema of the answer can not be compiled")
+                .because(error.to_string())
+        })?;
+        Ok(Self { validator, shape: ask.answer.clone() })
+    }
+
+    /// The typed answer, or a fault for which another model may do.
+    pub fn read(&self, raw: Map<String, Value>) -> Result<Checked, Fault> {
+        let whole = Value::Object(raw);
+        if !self.validator.is_valid(&whole) {
+            return Err(self.outside(&whole));
+        }
+        let Value::Object(raw) = whole else { return Err(refuse("it is not an object")) };
+        let (record, problems) = Record::from_answer(&self.shape, &raw);
+        match problems.first() {
+            None => Ok(Checked { raw, record }),
+            Some(problem) => Err(refuse(&format!("`{}` can not be read as its type", problem.field))),
+        }
+    }
+
+    /// Walks the mistakes only once it is known that there are some: the check of a good answer stays cheap.
+    fn outside(&self, answer: &Value) -> Fault {
+        let named: Vec<_> = self
+            .validator
+            .iter_errors(answer)
+            .take(MOST_NAMED)
+            .map(|error| {
+                let path = error.instance_path().to_string();
+                let first = path.split('/').nth(1).unwrap_or_default();
+                // A key that the model made up is a value of its own: it is not repeated.
+                let field = if self.shape.slot(first).is_some() { path.as_str() } else { "/" };
+                format!("`{field}` fails `{}`", error.kind().keyword())
+            })
+            .collect();
+        refuse(&named.join(", "))
+    }
+}
+
+fn refuse(what: &str) -> Fault {
+    Fault::new(FaultCode::Model, format!("the answer is outside its schema: {what}"))
+        .recovery(Recovery::FailOver)
+}

@@ -1,0 +1,146 @@
+//! One record as each kind of model sees it: whole inside the process, the sent fields with masked values outside.
+
+use std::sync::{Arc, OnceLock};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::prompt::Template;
+use crate::{
+    ask::pending::{Json, Masking, Restore},
+    document::Hash,
+    fault::{Fault, FaultCode},
+    gate::Admitted,
+    mapping::plan::{Ask, Mapping, Shape},
+    record::{self, Record},
+};
+
+/// What is asked about one record. Views are made when a model needs them: a decision table needs none.
+pub(super) struct Question<'a> {
+    pub mapping: &'a Mapping,
+    pub ask: &'a Ask,
+    pub now: Timestamp,
+    input: &'a Admitted,
+    masking: &'a Masking,
+    template: Option<&'a Template>,
+    inside: View<'a>,
+    outside: OnceLock<View<'a>>,
+}
+
+/// The record as one kind of model sees it.
+pub(super) struct View<'a> {
+    seen: Seen<'a>,
+    restore: Option<Restore>,
+    canonical: OnceLock<Arc<Value>>,
+}
+
+enum Seen<'a> {
+    AsAdmitted(&'a Admitted),
+    Masked(Admitted),
+}
+
+impl<'a> Question<'a> {
+    pub fn new(
+        mapping: &'a Mapping,
+        ask: &'a Ask,
+        input: &'a Admitted,
+        masking: &'a Masking,
+        template: Option<&'a Template>,
+        now: Timestamp,
+    ) -> Self {
+        let inside = View { seen: Seen::AsAdmitted(input), restore: None, canonical: OnceLock::new() };
+        Self { mapping, ask, now, input, masking, template, inside, outside: OnceLock::new() }
+    }
+
+    /// What a model sees that is inside the process, or outside.
+    pub fn view(&self, is_remote: bool) -> &View<'a> {
+        if is_remote { self.outside.get_or_init(|| self.mask()) } else { &self.inside }
+    }
+
+    /// Masks first and drops unsent fields second: free text is searched for the values of unsent fields, too.
+    fn mask(&self) -> View<'a> {
+        let (hidden, restore) = self.masking.hide(self.input.record());
+        let sent = self.sent(&hidden);
+        let seen = Seen::Masked(self.input.with_masked(sent));
+        View { seen, restore: Some(restore), canonical: OnceLock::new() }
+    }
+
+    /// The record with the fields that may be sent; the others are absent.
+    fn sent(&self, record: &Record) -> Record {
+        let Some(send) = &self.ask.send else { return record.clone() };
+        let mut sent = Record::empty(record.shape.clone());
+        for &slot in send {
+            if let (Some(place), Some(field)) = (sent.fields.get_mut(slot), record.at(slot)) {
+                *place = Some(field.clone());
+            }
+        }
+        sent
+    }
+
+    /// The prompt over what this view shows.
+    pub fn prompt(&self, view: &View<'_>) -> Result<String, Fault> {
+        let Some(template) = self.template else {
+            return Err(Fault::new(
+                FaultCode::Internal,
+                "the mapping names no prompt, and the model needs one",
+            ));
+        };
+        let canonical = self.canonical(view);
+        let mut fields = Value::clone(&canonical);
+        name_absent(&mut fields, &self.sent(view.admitted().record()), self.ask.send.as_deref());
+        let today = self.now.to_zoned(self.mapping.source.timezone.clone()).date();
+        template.render(self.mapping, canonical, &fields, today)
+    }
+
+    /// The canonical JSON of the sent fields.
+    fn canonical(&self, view: &View<'_>) -> Arc<Value> {
+        view.canonical.get_or_init(|| Arc::new(self.sent(view.admitted().record()).to_json())).clone()
+    }
+
+    /// What an answer to this view is remembered by: the same input, asked in the same words.
+    pub fn digest(&self, view: &View<'_>) -> Hash {
+        Hash::of(self.canonical(view).to_string().as_bytes())
+    }
+}
+
+impl View<'_> {
+    pub fn admitted(&self) -> &Admitted {
+        match &self.seen {
+            Seen::AsAdmitted(input) => input,
+            Seen::Masked(input) => input,
+        }
+    }
+
+    /// Puts the real values in place of the stand-ins of this view.
+    pub fn restore(&self, answer: &mut Map<String, Value>) {
+        if let Some(restore) = &self.restore {
+            restore.restore(answer);
+        }
+    }
+}
+
+/// Gives every absent field a `null`, so that a template can ask for it. Fields that are not sent stay unknown.
+fn name_absent(json: &mut Value, record: &Record, send: Option<&[usize]>) {
+    let Value::Object(fields) = json else { return };
+    for (slot, (plan, field)) in record.shape.fields.iter().zip(&record.fields).enumerate() {
+        if send.is_some_and(|send| !send.contains(&slot)) {
+            continue;
+        }
+        match field.as_ref().map(|field| &field.value) {
+            None => {
+                fields.insert(plan.name.to_string(), Value::Null);
+            }
+            Some(record::Value::List(items)) => {
+                let Some(Value::Array(list)) = fields.get_mut(&*plan.name) else { continue };
+                list.iter_mut().zip(items).for_each(|(json, item)| name_absent(json, item, None));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// The names that a prompt may use: fields that are sent.
+pub(super) fn sent_names<'s>(shape: &'s Shape, send: Option<&'s [usize]>) -> impl Iterator<Item = &'s str> {
+    let is_sent = move |slot: &usize| send.is_none_or(|send| send.contains(slot));
+    shape.fields.iter().enumerate().filter(move |(slot, _)| is_sent(slot)).map(|(_, plan)| &*plan.name)
+}
