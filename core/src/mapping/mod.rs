@@ -6,4 +6,5 @@
 pub mod address;
 pub mod diagnostic;
 pub mod plan;
+pub mod shape;
 pub mod syntax;
