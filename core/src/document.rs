@@ -26,7 +26,14 @@ pub struct Document {
 impl Document {
     /// A document that arrived just now.
     pub fn new(bytes: impl Into<Bytes>, media_type: &str, received: Timestamp) -> Self {
-        Self { bytes: bytes.into(), media_type: media_type.into(), charset: None, name: None, received, key: None }
+        Self {
+            bytes: bytes.into(),
+            media_type: media_type.into(),
+            charset: None,
+            name: None,
+            received,
+            key: None,
+        }
     }
 
     /// SHA-256 of the bytes.

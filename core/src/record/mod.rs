@@ -1,5 +1,7 @@
 //! The canonical model: a record of typed values, each with its origin.
 
+pub mod json;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -82,6 +84,10 @@ impl Record {
 
     /// Names and values of what is present, in the mapping's order.
     pub fn present(&self) -> impl Iterator<Item = (&str, &Field)> {
-        self.shape.fields.iter().zip(&self.fields).filter_map(|(plan, field)| Some((&*plan.name, field.as_ref()?)))
+        self.shape
+            .fields
+            .iter()
+            .zip(&self.fields)
+            .filter_map(|(plan, field)| Some((&*plan.name, field.as_ref()?)))
     }
 }
