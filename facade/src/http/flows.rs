@@ -1,0 +1,142 @@
+//! `POST /v1/flows/{mapping}`: the same flow for callers that speak JSON, or send a document without an envelope.
+
+use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming, header};
+use jiff::Timestamp;
+use vestibule_core::{
+    document::Document,
+    fault::{Fault, FaultCode},
+    flow::Flow,
+    job::{JobId, Reply, ReplyBody},
+    ports::Extraction,
+};
+
+use super::{
+    LARGE,
+    answer::{self, Answer},
+    incoming::{self, Unread},
+    jobs, not_allowed,
+    problem::Problem,
+    tell,
+};
+use crate::house::Front;
+
+/// Answers one document for a flow.
+pub async fn answer(front: &Front, mapping: &str, request: Request<Incoming>) -> Answer {
+    let Some((position, flow)) = front.house.flow(mapping) else {
+        return Problem::of(&Fault::new(FaultCode::NotFound, "there is no flow of this name")).answer();
+    };
+    let (parts, body) = request.into_parts();
+    if parts.method != Method::POST {
+        return not_allowed("POST", "documents are posted");
+    }
+    let Some((media_type, charset)) = incoming::media_type(&parts.headers) else {
+        return unsupported("the request has no Content-Type");
+    };
+    if front.house.registry.reader(&media_type).is_none() {
+        return unsupported("no format reads this media type");
+    }
+    let key = match incoming::idempotency_key(&parts.headers) {
+        Ok(key) => key,
+        Err(fault) => return Problem::of(&fault).answer(),
+    };
+    let limits = &front.limits;
+    let bytes = match incoming::read(body, limits.body, limits.read).await {
+        Ok(bytes) => bytes,
+        Err(unread) => return unread_problem(&unread, &unread.fault(limits.body, limits.read)),
+    };
+    let mut document = Document::new(bytes, &media_type, Timestamp::now());
+    document.charset = charset.map(Into::into);
+    document.key = key;
+    let called = match extract(flow, &document) {
+        Ok(extraction) => front.runner.call(position, document, extraction).await,
+        Err(fault) => Err(fault),
+    };
+    match called {
+        Ok((ticket, reply)) => of_reply(&parts.headers, &reply, ticket),
+        Err(fault) => {
+            tell(&fault, "a document ended in a fault");
+            Problem::of(&fault).answer()
+        }
+    }
+}
+
+/// Reads the document; a large one without holding up the other callers of this thread.
+fn extract(flow: &Flow, document: &Document) -> Result<Extraction, Fault> {
+    if document.bytes.len() > LARGE {
+        tokio::task::block_in_place(|| flow.extract(document))
+    } else {
+        flow.extract(document)
+    }
+}
+
+fn unsupported(detail: &str) -> Answer {
+    let fault = Fault::new(FaultCode::NotUnderstood, detail);
+    Problem::of(&fault).status(StatusCode::UNSUPPORTED_MEDIA_TYPE).answer()
+}
+
+fn unread_problem(unread: &Unread, fault: &Fault) -> Answer {
+    tell(fault, "a body could not be read");
+    let mut answer = Problem::of(fault).status(unread.status()).answer();
+    answer::add_close(&mut answer);
+    answer
+}
+
+/// The document that `return` wrote, where the caller takes its media type; else the job as JSON.
+fn of_reply(headers: &HeaderMap, reply: &Reply, ticket: JobId) -> Answer {
+    let mut answer = match &reply.body {
+        ReplyBody::Refused => {
+            let count = reply.findings.len();
+            let detail = format!("the gate refused the record: {count} finding{}", if count == 1 { "" } else { "s" });
+            Problem::refused(&detail, &reply.findings, ticket).answer()
+        }
+        ReplyBody::Written { media_type, bytes } if takes(headers, media_type) => {
+            answer::with(StatusCode::OK, media_type, bytes.clone())
+        }
+        ReplyBody::Written { .. } => answer::json(StatusCode::OK, &jobs::reply_json(reply, ticket)),
+    };
+    answer::add_ticket(&mut answer, ticket);
+    answer::add_outcome(&mut answer, reply.outcome);
+    answer
+}
+
+/// True where this media type may be sent: JSON always, another one where `Accept` names it.
+fn takes(headers: &HeaderMap, media_type: &str) -> bool {
+    let bare = media_type.split(';').next().unwrap_or_default().trim();
+    if bare.eq_ignore_ascii_case("application/json") {
+        return true;
+    }
+    headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|range| {
+            let range = range.split(';').next().unwrap_or_default().trim();
+            range.eq_ignore_ascii_case(bare)
+                || range.strip_suffix("/*").is_some_and(|kind| {
+                    kind != "*" && bare.split('/').next().is_some_and(|it| it.eq_ignore_ascii_case(kind))
+                })
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xml_is_sent_only_to_callers_that_ask_for_it() {
+        for (accept, media_type, expected) in [
+            (None, "application/json", true),
+            (Some("application/xml"), "application/json", true),
+            (None, "text/xml", false),
+            (Some("*/*"), "text/xml", false),
+            (Some("application/json"), "text/xml; charset=utf-8", false),
+            (Some("text/xml"), "text/xml; charset=utf-8", true),
+            (Some("application/json;q=0.1, Text/XML;q=0.9"), "text/xml", true),
+            (Some("text/*"), "text/xml", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(header::ACCEPT, accept.parse().unwrap());
+            }
+            assert_eq!(takes(&headers, media_type), expected, "input: {accept:?} for {media_type}");
+        }
+    }
+}

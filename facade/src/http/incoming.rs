@@ -1,0 +1,232 @@
+//! What comes in: a body bounded in size and time, and the headers that mean something here.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap, StatusCode,
+    body::Body,
+    header::{self, HeaderName},
+};
+use tokio::time::{Instant, timeout_at};
+use vestibule_core::{
+    document::IdempotencyKey,
+    fault::{Fault, FaultCode},
+};
+
+/// Least room reserved once a body comes in more than one piece. What a caller announces reserves nothing.
+const FIRST_ROOM: usize = 64 * 1024;
+
+/// Why a body could not be read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It is longer than allowed.
+    TooLarge,
+    /// It did not arrive in time.
+    TooSlow,
+    /// The caller hung up or broke the framing.
+    Broken,
+}
+
+impl Unread {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The same as a fault.
+    pub fn fault(&self, limit: usize, within: Duration) -> Fault {
+        match self {
+            Self::TooLarge => Fault::new(FaultCode::TooLarge, format!("the body is longer than {limit} bytes")),
+            Self::TooSlow => {
+                Fault::new(FaultCode::TooLarge, format!("the body did not arrive within {} ms", within.as_millis()))
+            }
+            Self::Broken => Fault::new(FaultCode::Malformed, "the body ended before its announced length"),
+        }
+    }
+}
+
+/// The whole body. Never holds more than `limit` bytes and never waits longer than `within`.
+pub async fn read<B>(mut body: B, limit: usize, within: Duration) -> Result<Bytes, Unread>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let deadline = Instant::now() + within;
+    let announced = body.size_hint().lower();
+    let result = if usize::try_from(announced).is_ok_and(|length| length <= limit) {
+        timeout_at(deadline, collect(&mut body, limit)).await.unwrap_or(Err(Unread::TooSlow))
+    } else {
+        Err(Unread::TooLarge)
+    };
+    if matches!(result, Err(Unread::TooLarge)) {
+        // A caller that is still writing when the connection closes sees a reset instead of the answer.
+        let _ = timeout_at(deadline.min(Instant::now() + Duration::from_secs(2)), discard(&mut body, limit)).await;
+    }
+    result
+}
+
+async fn collect<B>(body: &mut B, limit: usize) -> Result<Bytes, Unread>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+        if first.len().max(whole.len()).saturating_add(data.len()) > limit {
+            return Err(Unread::TooLarge);
+        }
+        if whole.is_empty() {
+            if first.is_empty() {
+                // Most bodies come in one piece, which is then kept without a copy.
+                first = data;
+                continue;
+            }
+            whole.reserve(FIRST_ROOM.max(first.len() + data.len()));
+            whole.extend_from_slice(&first);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+async fn discard<B>(body: &mut B, most: usize)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut left = most;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(length) else { return };
+        left = rest;
+    }
+}
+
+/// The text of a header, where it is there and printable ASCII.
+pub fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// A header's text to keep.
+pub fn kept(headers: &HeaderMap, name: &HeaderName) -> Option<Arc<str>> {
+    text(headers, name).map(Arc::from)
+}
+
+/// Media type in lower case without parameters, and the character set, of `Content-Type`.
+pub fn media_type(headers: &HeaderMap) -> Option<(String, Option<String>)> {
+    let whole = text(headers, &header::CONTENT_TYPE)?;
+    let (kind, parameters) = whole.split_once(';').unwrap_or((whole, ""));
+    let kind = kind.trim().to_ascii_lowercase();
+    let charset = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+    });
+    (!kind.is_empty()).then_some((kind, charset.filter(|it| !it.is_empty())))
+}
+
+/// The caller's `Idempotency-Key`, as plain text or as the quoted string of the IETF draft. A key that can not be kept is a fault:
+/// to go on without it could do the work twice.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Fault> {
+    const NAME: HeaderName = HeaderName::from_static("idempotency-key");
+    let Some(value) = headers.get(&NAME) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    let key = IdempotencyKey::new(bare).ok_or_else(|| {
+        let most = IdempotencyKey::LONGEST;
+        Fault::new(FaultCode::NotUnderstood, format!("Idempotency-Key must be 1 to {most} printable ASCII characters"))
+    })?;
+    Ok(Some(key))
+}
+
+/// True when the caller asked for the connection to end after this request.
+pub fn wants_close(headers: &HeaderMap) -> bool {
+    text(headers, &header::CONNECTION)
+        .is_some_and(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close")))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(5);
+
+    fn pieces(parts: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = std::io::Error> + Unpin {
+        let parts: Vec<_> = parts.iter().map(|part| Ok(Frame::data(Bytes::from_static(part)))).collect();
+        StreamBody::new(stream::iter(parts))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_whole_up_to_its_limit_and_not_one_byte_further() {
+        for (parts, limit, expected) in [
+            (vec![], 4, Ok(&b""[..])),
+            (vec![&b"abcd"[..]], 4, Ok(&b"abcd"[..])),
+            (vec![&b"abcde"[..]], 4, Err(Unread::TooLarge)),
+            (vec![&b"ab"[..], b"cd"], 4, Ok(&b"abcd"[..])),
+            (vec![&b"ab"[..], b"c", b"d"], 4, Ok(&b"abcd"[..])),
+            (vec![&b"ab"[..], b"cd", b"e"], 4, Err(Unread::TooLarge)),
+            (vec![&b"ab"[..], b"", b"cde"], 4, Err(Unread::TooLarge)),
+        ] {
+            let found = read(pieces(&parts), limit, LONG).await;
+            assert_eq!(found.as_deref(), expected.as_ref().map(|it| *it), "input: {parts:?} of {limit}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_announced_length_over_the_limit_is_refused_at_once() {
+        let found = read(Full::new(Bytes::from_static(b"abcde")), 4, LONG).await;
+        assert_eq!(found, Err(Unread::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_given_up_in_time() {
+        let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
+        let found = read(silent, 4, Duration::from_millis(20)).await;
+        assert_eq!(found, Err(Unread::TooSlow));
+    }
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_content_type_is_read_with_its_charset() {
+        for (raw, expected) in [
+            ("text/xml", Some(("text/xml", None))),
+            ("Text/XML; Charset=\"UTF-8\"", Some(("text/xml", Some("utf-8")))),
+            ("application/soap+xml; action=\"x\"; charset=iso-8859-1", Some(("application/soap+xml", Some("iso-8859-1")))),
+            ("application/json;charset=", Some(("application/json", None))),
+            (";charset=utf-8", None),
+        ] {
+            let found = media_type(&headers("content-type", raw));
+            let found = found.as_ref().map(|(kind, charset)| (kind.as_str(), charset.as_deref()));
+            assert_eq!(found, expected, "input: {raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_can_not_be_kept_is_refused_not_dropped() {
+        for (raw, expected) in [
+            ("claim-7", Ok(Some("claim-7"))),
+            ("\"8e03978e-40d5-43dd-bc93-6894a57f9324\"", Ok(Some("8e03978e-40d5-43dd-bc93-6894a57f9324"))),
+            ("", Err(())),
+            ("\"\"", Err(())),
+            (&"x".repeat(256), Err(())),
+        ] {
+            let found = idempotency_key(&headers("idempotency-key", raw));
+            let found = found.as_ref().map(|it| it.as_ref().map(IdempotencyKey::as_str)).map_err(|_| ());
+            assert_eq!(found, expected, "input: {raw:?}");
+        }
+        assert!(idempotency_key(&HeaderMap::new()).unwrap().is_none());
+    }
+}

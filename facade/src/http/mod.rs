@@ -1,0 +1,142 @@
+//! The facade over HTTP/1: routes, and nothing that the pipeline should decide.
+
+pub mod answer;
+mod flows;
+mod health;
+mod incoming;
+pub mod jobs;
+pub mod listener;
+pub mod problem;
+mod soap;
+
+use std::{borrow::Cow, panic::AssertUnwindSafe, time::Duration};
+
+use answer::Answer;
+use futures_util::FutureExt;
+use hyper::{Method, Request, StatusCode, body::Incoming, header};
+use problem::Problem;
+use vestibule_core::fault::{Fault, FaultCode};
+
+use crate::house::Front;
+
+/// Bodies longer than this are parsed where they hold up no other caller.
+const LARGE: usize = 256 * 1024;
+
+/// Answers one request. Always answers: a mistake of ours is a 500, not a dropped connection.
+pub async fn answer(front: &Front, request: Request<Incoming>) -> Answer {
+    let close = incoming::wants_close(request.headers());
+    let routed = AssertUnwindSafe(route(front, request)).catch_unwind().await;
+    let mut answer = routed.unwrap_or_else(|_| {
+        tracing::error!("a request ended in a panic");
+        Problem::of(&Fault::new(FaultCode::Internal, "the request could not be finished")).answer()
+    });
+    if close {
+        // Some toolkits hang up unless their wish is echoed.
+        answer::add_close(&mut answer);
+    }
+    answer
+}
+
+/// What is said on connections beyond the limit.
+pub fn busy() -> Answer {
+    let fault = Fault::new(FaultCode::Unavailable, "too many connections");
+    let mut answer = Problem::of(&fault).answer();
+    answer::add_close(&mut answer);
+    answer
+}
+
+async fn route(front: &Front, request: Request<Incoming>) -> Answer {
+    let path = request.uri().path();
+    if let Some(name) = under(path, "/soap/") {
+        let name = name.into_owned();
+        return soap::answer(front, &name, request).await;
+    }
+    if let Some(mapping) = under(path, "/v1/flows/") {
+        let mapping = mapping.into_owned();
+        return flows::answer(front, &mapping, request).await;
+    }
+    if let Some(id) = under(path, "/v1/jobs/") {
+        return jobs::answer(front, request.method(), &id).await;
+    }
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    match path {
+        "/livez" | "/readyz" if !looks => not_allowed("GET, HEAD", "a probe can only be read"),
+        "/livez" => health::live(),
+        "/readyz" => health::ready(front).await,
+        _ => Problem::of_http(StatusCode::NOT_FOUND, "there is nothing at this path").answer(),
+    }
+}
+
+/// The one segment that follows `prefix`, percent-decoded.
+fn under<'p>(path: &'p str, prefix: &str) -> Option<Cow<'p, str>> {
+    let rest = path.strip_prefix(prefix)?;
+    if rest.is_empty() || rest.contains('/') {
+        return None;
+    }
+    decode(rest)
+}
+
+fn decode(segment: &str) -> Option<Cow<'_, str>> {
+    if !segment.contains('%') {
+        return Some(Cow::Borrowed(segment));
+    }
+    let mut parts = segment.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        let digits = Some(digits).filter(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+fn not_allowed(allowed: &'static str, detail: &str) -> Answer {
+    let mut answer = Problem::of_http(StatusCode::METHOD_NOT_ALLOWED, detail).answer();
+    answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    answer
+}
+
+/// Logs a fault: its cause where it is ours, its code alone where the caller has to act.
+fn tell(fault: &Fault, what: &'static str) {
+    let code = fault.code.code();
+    if fault.code.is_callers() {
+        tracing::debug!(code, "{what}");
+    } else {
+        let cause = fault.source.as_ref().map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(code, message = fault.message, cause, "{what}");
+    }
+}
+
+/// How long a server waits for its connections before it gives them up.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a request's headers, and for the next request on a kept connection.
+    pub header: Duration,
+    /// For what is under way when the process is told to end.
+    pub drain: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_exactly_one_segment() {
+        for (path, expected) in [
+            ("/soap/ClaimService", Some("ClaimService")),
+            ("/soap/", None),
+            ("/soap/a/b", None),
+            ("/soapy/a", None),
+            ("/soap/Claim%53ervice", Some("ClaimService")),
+            ("/soap/a%2Fb", Some("a/b")),
+            ("/soap/%", None),
+            ("/soap/%4", None),
+            ("/soap/%+1", None),
+            ("/soap/%ff", None),
+            ("/soap/%C3%BC", Some("ü")),
+        ] {
+            assert_eq!(under(path, "/soap/").as_deref(), expected, "input: {path}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! From the files of a directory to flows and services that can be called. All problems of all files in one pass.
+
+pub mod directory;
+pub mod files;
+mod models;
+mod offers;
+pub mod report;
+
+use std::{path::Path, sync::Arc};
+
+use vestibule_core::{
+    flow::Flow,
+    mapping::{
+        Surroundings, compile,
+        diagnostic::Diagnostics,
+        plan::Mapping,
+        syntax,
+    },
+    registry::Registry,
+};
+
+use self::{
+    directory::Directory,
+    files::Folder,
+    report::{FileId, Report},
+};
+use crate::{
+    config::{Config, codes},
+    house::House,
+};
+
+/// Secrets by their environment name.
+pub type Secrets<'s> = &'s dyn Fn(&str) -> Option<String>;
+
+/// What a directory's files say, compiled as far as they are right.
+pub struct Plans {
+    /// The directory.
+    pub directory: Directory,
+    /// Its configuration; defaults where there is none or it is wrong.
+    pub config: Config,
+    /// Its mappings that compile.
+    pub mappings: Vec<MappingPlan>,
+    /// What is wrong.
+    pub report: Report,
+    config_file: Option<FileId>,
+}
+
+/// One mapping that compiles.
+pub struct MappingPlan {
+    /// The mapping.
+    pub mapping: Arc<Mapping>,
+    /// The files it may name.
+    pub folder: Folder,
+    /// Its own file.
+    pub file: FileId,
+}
+
+impl Plans {
+    /// Reads every file of the directory.
+    pub fn read(directory: Directory, registry: &Registry) -> Self {
+        let mut report = Report::default();
+        let (config, config_file) = read_config(&directory, registry, &mut report);
+        // Without a configuration nobody has said which routes there are, so none is wrong.
+        let routes = config_file.map(|_| config.routes.iter().map(|it| it.name.clone()).collect::<Vec<_>>());
+        let mut plans = Self { directory, config, mappings: Vec::new(), report, config_file };
+        let mut names: Vec<(String, String)> = Vec::new();
+        for path in plans.directory.mappings.clone() {
+            if let Some(plan) = plans.read_mapping(&path, registry, routes.as_deref(), &mut names) {
+                plans.mappings.push(plan);
+            }
+        }
+        plans
+    }
+
+    fn read_mapping(
+        &mut self,
+        path: &Path,
+        registry: &Registry,
+        routes: Option<&[String]>,
+        names: &mut Vec<(String, String)>,
+    ) -> Option<MappingPlan> {
+        let text = read_text(path, &mut self.report)?;
+        let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = match Folder::new(&self.directory.root, parent) {
+            Ok(folder) => folder,
+            Err(error) => {
+                self.report.add_loose(path, codes::UNREADABLE, format!("its folder can not be read: {error}"));
+                return None;
+            }
+        };
+        let shown = path.display().to_string();
+        let compiled = compile(&shown, &text, &Surroundings { files: &folder, registry, routes });
+        let mut found = compiled.diagnostics;
+        if let Some(mapping) = &compiled.mapping {
+            check_name(&mapping.name, &shown, &text, names, &mut found);
+        }
+        let is_right = found.is_empty();
+        let file = self.report.add(path, text);
+        self.report.extend(file, found);
+        let mapping = compiled.mapping.filter(|_| is_right)?;
+        Some(MappingPlan { mapping: Arc::new(mapping), folder, file })
+    }
+
+    /// Opens the models of every mapping and puts flows and services together. Without a problem in the report, all
+    /// of them are there.
+    pub fn assemble(&mut self, registry: &Arc<Registry>, secrets: Secrets<'_>) -> House {
+        let mut house =
+            House { registry: Arc::clone(registry), flows: Vec::new(), services: std::collections::HashMap::new() };
+        let mut offered = Vec::new();
+        for plan in &self.mappings {
+            let mut opening = models::Opening {
+                config: &self.config,
+                config_file: self.config_file,
+                root: &self.directory.root,
+                registry,
+                secrets,
+                report: &mut self.report,
+            };
+            let models = opening.of_route(plan);
+            let fallback = opening.of_fallback(plan);
+            let (Some(models), Some(fallback)) = (models, fallback) else { continue };
+            match Flow::assemble(Arc::clone(&plan.mapping), registry, models, fallback) {
+                Ok(flow) => {
+                    offered.push((house.flows.len(), plan));
+                    house.flows.push(Arc::new(flow));
+                }
+                Err(fault) => {
+                    let cause = fault.source.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+                    let path = Path::new(&*plan.mapping.path);
+                    self.report.add_loose(path, codes::ASSEMBLY, format!("{}{cause}", fault.message));
+                }
+            }
+        }
+        house.services = offers::services(&offered, registry, &mut self.report);
+        house
+    }
+}
+
+/// A mapping's flow for looking at documents: its models are not opened, and can not be asked.
+pub fn without_models(plan: &MappingPlan, registry: &Registry) -> Result<Flow, vestibule_core::fault::Fault> {
+    let steps = plan.mapping.ask.as_ref().map_or(0, |ask| ask.fallback.len());
+    Flow::assemble(Arc::clone(&plan.mapping), registry, Vec::new(), vec![None; steps])
+}
+
+fn read_config(directory: &Directory, registry: &Registry, report: &mut Report) -> (Config, Option<FileId>) {
+    let Some(path) = &directory.config else { return (Config::default(), None) };
+    let Some(text) = read_text(path, report) else { return (Config::default(), None) };
+    let mut found = Diagnostics::default();
+    let config = Config::read(&text, registry, &mut found);
+    let file = report.add(path, text);
+    report.extend(file, found);
+    (config, Some(file))
+}
+
+/// The text of a file that people write. What can not be read is a problem of its own.
+fn read_text(path: &Path, report: &mut Report) -> Option<String> {
+    let bytes = match files::read_bounded(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            report.add_loose(path, codes::UNREADABLE, format!("the file can not be read: {error}"));
+            return None;
+        }
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|it| **it == b'\n');
+            let message = format!("line {} is not UTF-8 text", line.count() + 1);
+            report.add_loose(path, codes::UNREADABLE, message);
+            None
+        }
+    }
+}
+
+fn check_name(
+    name: &str,
+    path: &str,
+    text: &str,
+    names: &mut Vec<(String, String)>,
+    found: &mut Diagnostics,
+) {
+    let Some((_, earlier)) = names.iter().find(|(it, _)| it == name) else {
+        names.push((name.to_owned(), path.to_owned()));
+        return;
+    };
+    let mut ignored = Diagnostics::default();
+    let at = syntax::parse(text, &mut ignored).and_then(|root| Some(root.get("mapping")?.span.clone()));
+    let title = format!("there is another mapping `{name}`");
+    let label = format!("also the name of {earlier}");
+    found.push(codes::SAME_NAME, &at.unwrap_or_default(), title, label);
+}
