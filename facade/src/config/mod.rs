@@ -238,7 +238,12 @@ fn read_limits(root: &Node, file: &LimitsFile, diagnostics: &mut Diagnostics) ->
     let mut limits = Limits::default();
     let mut wrong = |key: &str, expected: &str| {
         let at = span(root, &["limits", key]);
-        diagnostics.push(codes::VALUE, &at, format!("`{key}` can not be this"), format!("expected {expected}"));
+        diagnostics.push(
+            codes::VALUE,
+            &at,
+            format!("`{key}` can not be this"),
+            format!("expected {expected}"),
+        );
     };
     if let Some(text) = &file.body {
         match quantity::size(text) {
@@ -258,10 +263,9 @@ fn read_limits(root: &Node, file: &LimitsFile, diagnostics: &mut Diagnostics) ->
             }
         }
     }
-    for (key, number, place) in [
-        ("connections", file.connections, &mut limits.connections),
-        ("calls", file.calls, &mut limits.calls),
-    ] {
+    for (key, number, place) in
+        [("connections", file.connections, &mut limits.connections), ("calls", file.calls, &mut limits.calls)]
+    {
         if let Some(number) = number {
             match usize::try_from(number) {
                 Ok(number @ 1..=MOST_AT_ONCE) => *place = number,

@@ -86,7 +86,8 @@ fn of_reply(headers: &HeaderMap, reply: &Reply, ticket: JobId) -> Answer {
     let mut answer = match &reply.body {
         ReplyBody::Refused => {
             let count = reply.findings.len();
-            let detail = format!("the gate refused the record: {count} finding{}", if count == 1 { "" } else { "s" });
+            let detail =
+                format!("the gate refused the record: {count} finding{}", if count == 1 { "" } else { "s" });
             Problem::refused(&detail, &reply.findings, ticket).answer()
         }
         ReplyBody::Written { media_type, bytes } if takes(headers, media_type) => {

@@ -42,10 +42,13 @@ impl Unread {
     /// The same as a fault.
     pub fn fault(&self, limit: usize, within: Duration) -> Fault {
         match self {
-            Self::TooLarge => Fault::new(FaultCode::TooLarge, format!("the body is longer than {limit} bytes")),
-            Self::TooSlow => {
-                Fault::new(FaultCode::TooLarge, format!("the body did not arrive within {} ms", within.as_millis()))
+            Self::TooLarge => {
+                Fault::new(FaultCode::TooLarge, format!("the body is longer than {limit} bytes"))
             }
+            Self::TooSlow => Fault::new(
+                FaultCode::TooLarge,
+                format!("the body did not arrive within {} ms", within.as_millis()),
+            ),
             Self::Broken => Fault::new(FaultCode::Malformed, "the body ended before its announced length"),
         }
     }
@@ -65,7 +68,8 @@ where
     };
     if matches!(result, Err(Unread::TooLarge)) {
         // A caller that is still writing when the connection closes sees a reset instead of the answer.
-        let _ = timeout_at(deadline.min(Instant::now() + Duration::from_secs(2)), discard(&mut body, limit)).await;
+        let _ = timeout_at(deadline.min(Instant::now() + Duration::from_secs(2)), discard(&mut body, limit))
+            .await;
     }
     result
 }
@@ -124,7 +128,9 @@ pub fn media_type(headers: &HeaderMap) -> Option<(String, Option<String>)> {
     let kind = kind.trim().to_ascii_lowercase();
     let charset = parameters.split(';').find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+        name.trim()
+            .eq_ignore_ascii_case("charset")
+            .then(|| value.trim().trim_matches('"').to_ascii_lowercase())
     });
     (!kind.is_empty()).then_some((kind, charset.filter(|it| !it.is_empty())))
 }
@@ -138,7 +144,10 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Fa
     let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     let key = IdempotencyKey::new(bare).ok_or_else(|| {
         let most = IdempotencyKey::LONGEST;
-        Fault::new(FaultCode::NotUnderstood, format!("Idempotency-Key must be 1 to {most} printable ASCII characters"))
+        Fault::new(
+            FaultCode::NotUnderstood,
+            format!("Idempotency-Key must be 1 to {most} printable ASCII characters"),
+        )
     })?;
     Ok(Some(key))
 }
@@ -204,7 +213,10 @@ mod tests {
         for (raw, expected) in [
             ("text/xml", Some(("text/xml", None))),
             ("Text/XML; Charset=\"UTF-8\"", Some(("text/xml", Some("utf-8")))),
-            ("application/soap+xml; action=\"x\"; charset=iso-8859-1", Some(("application/soap+xml", Some("iso-8859-1")))),
+            (
+                "application/soap+xml; action=\"x\"; charset=iso-8859-1",
+                Some(("application/soap+xml", Some("iso-8859-1"))),
+            ),
             ("application/json;charset=", Some(("application/json", None))),
             (";charset=utf-8", None),
         ] {

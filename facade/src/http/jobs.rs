@@ -105,7 +105,11 @@ mod tests {
     #[test]
     fn a_reply_is_shown_in_the_plainest_way_that_loses_nothing() {
         for (media_type, bytes, expected) in [
-            ("application/json", &b"{\"a\":\"1.00\"}"[..], json!({"media_type": "application/json", "json": {"a": "1.00"}})),
+            (
+                "application/json",
+                &b"{\"a\":\"1.00\"}"[..],
+                json!({"media_type": "application/json", "json": {"a": "1.00"}}),
+            ),
             ("application/json", b"{", json!({"media_type": "application/json", "text": "{"})),
             ("text/xml", b"<a/>", json!({"media_type": "text/xml", "text": "<a/>"})),
             ("text/plain", b"\xff\x00", json!({"media_type": "text/plain", "base64": "/wA="})),

@@ -65,7 +65,16 @@ impl<'a> Problem<'a> {
     pub fn of_http(status: StatusCode, detail: &'a str) -> Self {
         let title = status.canonical_reason().unwrap_or("error");
         let kind = "about:blank".to_owned();
-        Self { kind, title, status: status.as_u16(), code: None, detail, place: None, ticket: None, findings: &[] }
+        Self {
+            kind,
+            title,
+            status: status.as_u16(),
+            code: None,
+            detail,
+            place: None,
+            ticket: None,
+            findings: &[],
+        }
     }
 
     /// The same problem under another status.
@@ -90,7 +99,9 @@ impl<'a> Problem<'a> {
 /// The HTTP status of a fault.
 pub fn status(code: FaultCode) -> StatusCode {
     match code {
-        FaultCode::Malformed | FaultCode::NotUnderstood | FaultCode::MustUnderstand => StatusCode::BAD_REQUEST,
+        FaultCode::Malformed | FaultCode::NotUnderstood | FaultCode::MustUnderstand => {
+            StatusCode::BAD_REQUEST
+        }
         FaultCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         FaultCode::Refused => StatusCode::UNPROCESSABLE_ENTITY,
         FaultCode::KeyConflict => StatusCode::CONFLICT,

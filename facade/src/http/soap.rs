@@ -36,7 +36,9 @@ pub async fn answer(front: &Front, name: &str, request: Request<Incoming>) -> An
         Method::GET | Method::HEAD if asks_for_contract(parts.uri.query()) => {
             answer::of_wire(service.describe(&address(front, &parts.headers, name)))
         }
-        Method::GET | Method::HEAD => super::not_allowed("POST", "calls are posted; the contract is at ?wsdl"),
+        Method::GET | Method::HEAD => {
+            super::not_allowed("POST", "calls are posted; the contract is at ?wsdl")
+        }
         _ => super::not_allowed("GET, HEAD, POST", "calls are posted; the contract is at ?wsdl"),
     }
 }
@@ -106,7 +108,8 @@ fn address(front: &Front, headers: &HeaderMap, service: &str) -> String {
     if let Some(url) = &front.public_url {
         return format!("{}/soap/{service}", url.trim_end_matches('/'));
     }
-    let host = incoming::text(headers, &header::HOST).filter(|host| is_authority(host)).unwrap_or("localhost");
+    let host =
+        incoming::text(headers, &header::HOST).filter(|host| is_authority(host)).unwrap_or("localhost");
     format!("http://{host}/soap/{service}")
 }
 
