@@ -272,8 +272,8 @@ pub trait JobStore: Send + Sync {
     fn release(&self, lease: Lease, delay: Duration) -> BoxFuture<'_, Result<(), Fault>>;
     /// Gives the job up, with a cause that is safe to show. Refused as in [`JobStore::answer`].
     fn bury(&self, lease: Lease, cause: String) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Leases up to `most` jobs that are queued and due, or whose lease has run out: those due longest first. After a
-    /// restart of a store with one owner, all open jobs are due, the oldest first.
+    /// Leases up to `most` jobs that are queued and due, or whose lease has run out: those due longest first. A
+    /// job that was leased when the only owner of the store died is due at once, before all later ones.
     fn claim(&self, most: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>>;
     /// Makes the lease last longer, from now. Refused as in [`JobStore::answer`].
     fn renew<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Fault>>;

@@ -1,0 +1,124 @@
+//! Rows to jobs and back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, types::Type};
+use vestibule_core::{
+    document::{Document, IdempotencyKey},
+    finding::Outcome,
+    job::{Job, JobId, JobState, Remark, Reply, ReplyBody},
+};
+
+pub(crate) const QUEUED: i64 = 0;
+pub(crate) const LEASED: i64 = 1;
+pub(crate) const ANSWERED: i64 = 2;
+pub(crate) const DEAD: i64 = 3;
+pub(crate) const RETURNED: i64 = 4;
+
+/// Columns of a whole job; [`job`] reads them.
+pub(crate) const WHOLE: &str = "SELECT j.id, j.flow, j.key, j.state, j.attempt, j.due, j.accepted, j.changed, \
+     j.received, j.media_type, j.charset, j.name, j.cause, d.bytes, \
+     r.outcome, r.media_type, r.bytes, r.findings, r.answered_by \
+     FROM jobs j JOIN documents d ON d.job = j.seq LEFT JOIN replies r ON r.job = j.seq ";
+
+/// The same columns with empty payloads, which SQLite then does not read from the disk.
+pub(crate) const WITHOUT_PAYLOADS: &str = "SELECT j.id, j.flow, j.key, j.state, j.attempt, j.due, j.accepted, \
+     j.changed, j.received, j.media_type, j.charset, j.name, j.cause, x'', \
+     r.outcome, r.media_type, iif(r.media_type IS NULL, NULL, x''), r.findings, r.answered_by \
+     FROM jobs j LEFT JOIN replies r ON r.job = j.seq ";
+
+/// The whole job of this row number.
+pub(crate) fn by_seq(db: &Connection, seq: i64) -> rusqlite::Result<Job> {
+    cached(db, WHOLE, "WHERE j.seq = ?1")?.query_row([seq], job)
+}
+
+/// The whole job of this name.
+pub(crate) fn by_id(db: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
+    cached(db, WHOLE, "WHERE j.id = ?1")?.query_row([id.as_bytes()], job).optional()
+}
+
+fn cached<'a>(db: &'a Connection, columns: &str, condition: &str) -> rusqlite::Result<CachedStatement<'a>> {
+    db.prepare_cached(&format!("{columns}{condition}"))
+}
+
+/// Reads the columns of [`WHOLE`].
+pub(crate) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
+    let key: Option<String> = row.get(2)?;
+    let document = Document {
+        bytes: Bytes::from(row.get::<_, Vec<u8>>(13)?),
+        media_type: text(row, 9)?,
+        charset: row.get::<_, Option<String>>(10)?.map(Arc::from),
+        name: row.get::<_, Option<String>>(11)?.map(Arc::from),
+        received: moment(row, 8)?,
+        key: key.as_deref().and_then(IdempotencyKey::new),
+    };
+    Ok(Job {
+        id: id(row, 0)?,
+        flow: text(row, 1)?,
+        document,
+        state: state(row)?,
+        accepted: moment(row, 6)?,
+        changed: moment(row, 7)?,
+    })
+}
+
+fn state(row: &Row<'_>) -> rusqlite::Result<JobState> {
+    let attempt = || row.get::<_, u32>(4);
+    match row.get::<_, i64>(3)? {
+        QUEUED => Ok(JobState::Queued { attempt: attempt()?, not_before: moment(row, 5)? }),
+        LEASED => Ok(JobState::Leased { attempt: attempt()? }),
+        ANSWERED => Ok(JobState::Answered { reply: reply(row)? }),
+        DEAD => Ok(JobState::Dead { cause: row.get::<_, Option<String>>(12)?.unwrap_or_default() }),
+        RETURNED => Ok(JobState::Returned { reply: reply(row)? }),
+        _ => Err(unreadable(3, Type::Integer, "not a state of a job")),
+    }
+}
+
+fn reply(row: &Row<'_>) -> rusqlite::Result<Reply> {
+    let media_type: Option<String> = row.get(15)?;
+    let body = match media_type {
+        None => ReplyBody::Refused,
+        Some(media_type) => {
+            ReplyBody::Written { media_type: media_type.into(), bytes: row.get::<_, Vec<u8>>(16)?.into() }
+        }
+    };
+    let findings: Vec<Remark> = serde_json::from_str(row.get_ref(17)?.as_str()?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(17, Type::Text, Box::new(error)))?;
+    let outcome = outcome(row.get(14)?).ok_or_else(|| unreadable(14, Type::Integer, "not an outcome"))?;
+    Ok(Reply { outcome, body, findings, answered_by: row.get::<_, String>(18)?.into() })
+}
+
+fn outcome(number: i64) -> Option<Outcome> {
+    let all = [Outcome::Pass, Outcome::Note, Outcome::Review, Outcome::Reject];
+    all.into_iter().find(|it| outcome_number(*it) == number)
+}
+
+/// An outcome as it is stored.
+pub(crate) fn outcome_number(outcome: Outcome) -> i64 {
+    match outcome {
+        Outcome::Pass => 0,
+        Outcome::Note => 1,
+        Outcome::Review => 2,
+        Outcome::Reject => 3,
+    }
+}
+
+/// A job's name.
+pub(crate) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<JobId> {
+    row.get(column).map(JobId::from_bytes)
+}
+
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<str>> {
+    row.get_ref(column)?.as_str().map(Arc::from).map_err(Into::into)
+}
+
+fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    let micros: i64 = row.get(column)?;
+    Timestamp::from_microsecond(micros).map_err(|_| unreadable(column, Type::Integer, "not a time"))
+}
+
+fn unreadable(column: usize, kind: Type, what: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, kind, what.into())
+}
