@@ -22,6 +22,8 @@ use std::{ops::Range, sync::Arc};
 
 use indexmap::IndexMap;
 
+pub(crate) use notation::write_name;
+
 /// Why a text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressError {

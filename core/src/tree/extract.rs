@@ -1,0 +1,363 @@
+//! From a tree to raw records: what every format that is a tree shares.
+
+use crate::{
+    document::Document,
+    finding::Check,
+    interpret::{Codec, Reading},
+    mapping::{
+        address::{Address, Meta, Path},
+        plan::{FieldPlan, From, Mapping, Shape},
+    },
+    origin::Origin,
+    ports::{Defect, Extraction, RawField, RawRecord},
+};
+
+use super::{Hit, NodeId, Tree, Walk, find::trim, place::write_attribute};
+
+/// Nodes that may be looked at for each node of the document. A mapping whose addresses climb out of a repeated item
+/// (`../Total`) looks at some nodes once an item; only a hostile document makes that many.
+const VISITS_PER_NODE: u64 = 64;
+/// Nodes that may be looked at in any document.
+const VISITS_FREE: u64 = 10_000_000;
+/// Most records and items of one document.
+const MOST_ITEMS: usize = 1_000_000;
+
+/// Reads the records of a document below `payload`, and its trailer. White space of XML is trimmed at both ends of
+/// every value; an element with child elements gives its own character data; an element that says `xsi:nil` is
+/// absent. Where more than one place matches a single value, the first is used and a defect names the second.
+///
+/// In a document of one record addresses start at the payload's children or name the payload itself; in an `each`
+/// they start at the item's children. `Extraction::payload` is left to the caller. An `each` without a match is
+/// `Absent` with the place where it was looked for.
+pub fn extract(tree: &Tree<'_>, payload: NodeId, mapping: &Mapping, document: &Document) -> Extraction {
+    let size = u64::try_from(tree.len()).unwrap_or(u64::MAX);
+    let mut reader = Reader {
+        tree,
+        document,
+        walk: Walk::default(),
+        hits: Vec::new(),
+        places: Places::default(),
+        defects: Vec::new(),
+        items: 0,
+        most_visits: size.saturating_mul(VISITS_PER_NODE).saturating_add(VISITS_FREE),
+        is_exhausted: false,
+    };
+    let whole = Base { node: payload, or_self: true, crumb: None };
+    let records = match &mapping.source.each {
+        None => vec![reader.record(&mapping.record, whole)],
+        Some(path) => reader.records(path, &mapping.record, payload),
+    };
+    let trailer = mapping.source.trailer.as_ref().map(|shape| {
+        let crumb = Crumb { around: None, name: "trailer", index: None };
+        reader.record(shape, Base { crumb: Some(&crumb), ..whole })
+    });
+    Extraction { records, defects: reader.defects, trailer, payload: None }
+}
+
+/// Where a record's addresses start.
+#[derive(Clone, Copy)]
+struct Base<'c> {
+    node: NodeId,
+    or_self: bool,
+    crumb: Option<&'c Crumb<'c>>,
+}
+
+/// The clean name of the list that an item belongs to; only put into words for a defect.
+struct Crumb<'c> {
+    around: Option<&'c Crumb<'c>>,
+    name: &'c str,
+    /// From 1.
+    index: Option<usize>,
+}
+
+impl Crumb<'_> {
+    fn write(&self, text: &mut String) {
+        if let Some(around) = self.around {
+            around.write(text);
+        }
+        text.push_str(self.name);
+        if let Some(index) = self.index {
+            text.push_str(&format!("[{index}]"));
+        }
+        text.push('.');
+    }
+}
+
+/// How many places are kept: an item, its list, and parts of the item.
+const PLACES: usize = 4;
+
+/// Places of the last nodes whose children were named: what comes next is near.
+#[derive(Default)]
+struct Places {
+    kept: [(Option<NodeId>, String); PLACES],
+    newest: usize,
+    text: String,
+}
+
+impl Places {
+    /// The slot that holds the place of `node`; its text is empty for a root without a name.
+    fn slot(&mut self, tree: &Tree<'_>, node: NodeId) -> usize {
+        let find =
+            |kept: &[(Option<NodeId>, String)], node| kept.iter().position(|(it, _)| *it == Some(node));
+        if let Some(slot) = find(&self.kept, node) {
+            return slot;
+        }
+        let above = tree.parent(node).and_then(|parent| find(&self.kept, parent));
+        let mut slot = (self.newest + 1) % PLACES;
+        if Some(slot) == above {
+            slot = (slot + 1) % PLACES;
+        }
+        let mut place = self.kept.get_mut(slot).map(|(_, place)| std::mem::take(place)).unwrap_or_default();
+        place.clear();
+        match above.and_then(|above| self.kept.get(above)) {
+            Some((_, above)) => {
+                place.push_str(above);
+                tree.write_step(node, &mut place);
+            }
+            None => place.push_str(tree.place(&Hit::Node(node)).trim_end_matches('/')),
+        }
+        if let Some(kept) = self.kept.get_mut(slot) {
+            *kept = (Some(node), place);
+        }
+        self.newest = slot;
+        slot
+    }
+
+    fn get(&mut self, tree: &Tree<'_>, node: NodeId) -> &str {
+        let slot = self.slot(tree, node);
+        self.kept.get(slot).map_or("", |(_, place)| place)
+    }
+}
+
+struct Reader<'t, 'a> {
+    tree: &'t Tree<'a>,
+    document: &'t Document,
+    walk: Walk,
+    hits: Vec<Hit<'t>>,
+    places: Places,
+    defects: Vec<Defect>,
+    items: usize,
+    most_visits: u64,
+    is_exhausted: bool,
+}
+
+impl<'t> Reader<'t, '_> {
+    fn records(&mut self, path: &Path, shape: &Shape, payload: NodeId) -> Vec<RawRecord> {
+        let found = self.matches(path, Base { node: payload, or_self: true, crumb: None });
+        if found.is_empty() {
+            let address = self.tree.expected_place_by(payload, true, path, &mut self.walk).into();
+            self.defects.push(Defect {
+                field: "records".into(),
+                check: Check::Required,
+                origin: Origin::Node { address, line: 0 },
+                expected: "at least one record".into(),
+                found: None,
+            });
+        }
+        self.each(found, shape, None, "records")
+    }
+
+    /// The nodes that an `each` repeats over.
+    fn matches(&mut self, path: &Path, base: Base<'_>) -> Vec<NodeId> {
+        if self.is_spent() {
+            return Vec::new();
+        }
+        let room = MOST_ITEMS.saturating_sub(self.items);
+        self.tree.find_most(
+            base.node,
+            base.or_self,
+            path,
+            room.saturating_add(1),
+            &mut self.walk,
+            &mut self.hits,
+        );
+        if self.hits.len() > room {
+            self.exhaust();
+            self.hits.truncate(room);
+        }
+        self.items += self.hits.len();
+        self.hits.iter().map(Hit::node).collect()
+    }
+
+    fn each(
+        &mut self,
+        found: Vec<NodeId>,
+        shape: &Shape,
+        around: Option<&Crumb<'_>>,
+        name: &str,
+    ) -> Vec<RawRecord> {
+        let mut records = Vec::with_capacity(found.len());
+        for (at, node) in found.into_iter().enumerate() {
+            let crumb = Crumb { around, name, index: Some(at + 1) };
+            records.push(self.record(shape, Base { node, or_self: false, crumb: Some(&crumb) }));
+        }
+        records
+    }
+
+    fn record(&mut self, shape: &Shape, base: Base<'_>) -> RawRecord {
+        let origin = self.origin(&Hit::Node(base.node));
+        let fields = shape.fields.iter().map(|field| self.field(field, base)).collect();
+        RawRecord { fields, origin }
+    }
+
+    fn field(&mut self, field: &FieldPlan, base: Base<'_>) -> RawField {
+        match &field.from {
+            From::Addresses(addresses) => self.first_of(addresses, field, base),
+            From::Constant(_) | From::Computed(_) | From::Model => RawField::Absent { at: None },
+            From::Each { path, shape } => {
+                let found = self.matches(path, base);
+                if found.is_empty() {
+                    return RawField::Absent { at: Some(self.expected(path, base)) };
+                }
+                RawField::Items(self.each(found, shape, base.crumb, &field.name))
+            }
+        }
+    }
+
+    /// The first address with something in it; else the first that is there but empty; else nothing.
+    fn first_of(&mut self, addresses: &[Address], field: &FieldPlan, base: Base<'_>) -> RawField {
+        let mut fallback: Option<RawField> = None;
+        for (at, address) in addresses.iter().enumerate() {
+            let found = match address {
+                Address::Path(path) => self.value(path, field, base),
+                Address::Meta(meta) => self.meta(*meta),
+            };
+            let is_last = at + 1 == addresses.len();
+            let is_empty = match &found {
+                RawField::Absent { .. } => true,
+                // Only where another place may still have a value is it worth to read this one twice.
+                RawField::Text { text, .. } => {
+                    text.is_empty() || (!is_last && spells_nothing(&field.codec, text))
+                }
+                RawField::Items(_) => false,
+            };
+            if !is_empty {
+                return found;
+            }
+            let is_better = match &fallback {
+                None => true,
+                Some(before) => {
+                    matches!(before, RawField::Absent { .. }) && matches!(found, RawField::Text { .. })
+                }
+            };
+            if is_better {
+                fallback = Some(found);
+            }
+        }
+        fallback.unwrap_or(RawField::Absent { at: None })
+    }
+
+    fn value(&mut self, path: &Path, field: &FieldPlan, base: Base<'_>) -> RawField {
+        if self.is_spent() {
+            return RawField::Absent { at: None };
+        }
+        self.tree.find_most(base.node, base.or_self, path, 2, &mut self.walk, &mut self.hits);
+        let (first, second) = (self.hits.first().copied(), self.hits.get(1).copied());
+        let Some(first) = first else { return RawField::Absent { at: Some(self.expected(path, base)) } };
+        if let Some(second) = second {
+            self.ambiguous(&second, field, base);
+        }
+        let origin = self.origin(&first);
+        let text = match first {
+            Hit::Node(node) if self.tree.is_nil(node) => return RawField::Absent { at: Some(origin) },
+            Hit::Node(node) => self.tree.text(node),
+            Hit::Attribute(_, _, value) => value,
+        };
+        RawField::Text { text: trim(text).into(), origin }
+    }
+
+    fn meta(&self, meta: Meta) -> RawField {
+        let text = match meta {
+            Meta::Received => Some(self.document.received.to_string()),
+            Meta::Name => self.document.name.as_deref().map(str::to_owned),
+            Meta::Key => self.document.key.as_ref().map(|key| key.as_str().to_owned()),
+            Meta::Hash => Some(self.document.digest().to_string()),
+        };
+        let origin = Origin::Node { address: Address::Meta(meta).to_string().into(), line: 0 };
+        match text {
+            Some(text) => RawField::Text { text: text.into(), origin },
+            None => RawField::Absent { at: Some(origin) },
+        }
+    }
+
+    fn ambiguous(&mut self, second: &Hit<'_>, field: &FieldPlan, base: Base<'_>) {
+        let mut name = String::new();
+        if let Some(crumb) = base.crumb {
+            crumb.write(&mut name);
+        }
+        name.push_str(&field.name);
+        let origin = self.origin(second);
+        self.defects.push(Defect {
+            field: name.into(),
+            check: Check::Ambiguous,
+            origin,
+            expected: "one value".into(),
+            found: Some("a second value".into()),
+        });
+    }
+
+    fn expected(&mut self, path: &Path, base: Base<'_>) -> Origin {
+        // The usual case: a name below the record itself, whose place is known already.
+        if let ([step], false, false) = (path.steps.as_slice(), path.absolute, base.or_self)
+            && matches!(step.axis, crate::mapping::address::Axis::Child)
+        {
+            let mut address = self.places.get(self.tree, base.node).to_owned();
+            super::place::write_expected(step, &mut address);
+            return Origin::Node { address: address.into(), line: 0 };
+        }
+        let address = self.tree.expected_place_by(base.node, base.or_self, path, &mut self.walk).into();
+        Origin::Node { address, line: 0 }
+    }
+
+    fn origin(&mut self, hit: &Hit<'_>) -> Origin {
+        let node = hit.node();
+        let line = self.tree.line(node);
+        let tree = self.tree;
+        let mut text = std::mem::take(&mut self.places.text);
+        text.clear();
+        match hit {
+            Hit::Node(node) => match tree.parent(*node) {
+                Some(parent) => {
+                    text.push_str(self.places.get(tree, parent));
+                    tree.write_step(*node, &mut text);
+                }
+                None => text.push_str(self.places.get(tree, *node)),
+            },
+            Hit::Attribute(node, name, _) => {
+                text.push_str(self.places.get(tree, *node));
+                write_attribute(name, &mut text);
+            }
+        }
+        if text.is_empty() {
+            text.push('/');
+        }
+        let address = text.as_str().into();
+        self.places.text = text;
+        Origin::Node { address, line }
+    }
+
+    fn is_spent(&mut self) -> bool {
+        if self.walk.visited > self.most_visits {
+            self.exhaust();
+        }
+        self.is_exhausted
+    }
+
+    /// Reports once that the rest of the document is not read.
+    fn exhaust(&mut self) {
+        if !self.is_exhausted {
+            self.is_exhausted = true;
+            self.defects.push(Defect {
+                field: "records".into(),
+                check: Check::Ambiguous,
+                origin: Origin::Node { address: "/".into(), line: 0 },
+                expected: "a document whose places do not multiply".into(),
+                found: Some("more matches than can be read".into()),
+            });
+        }
+    }
+}
+
+fn spells_nothing(codec: &Codec, text: &str) -> bool {
+    matches!(codec.read(text), Reading::Empty)
+}
