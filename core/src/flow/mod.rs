@@ -8,21 +8,34 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
-    document::Document,
-    fault::{Fault, FaultCode},
+    ask::Asker,
+    document::{Document, IdempotencyKey},
+    fault::{Fault, FaultCode, Recovery},
     finding::Outcome,
+    gate,
     job::{JobId, Remark, Reply},
-    mapping::plan::Mapping,
-    ports::{Extraction, Model},
+    mapping::plan::{Mapping, Shape},
+    ports::{Extraction, Extractor, Format, Model, RawField, Renderer},
     registry::Registry,
+    rule::{Root, Slot},
 };
 
+mod reply;
 pub mod written;
 
-/// A mapping with everything it needs to run.
+/// A mapping with everything it needs to run. Compiled once, shared by all calls.
 pub struct Flow {
     /// The compiled mapping.
     pub mapping: Arc<Mapping>,
+    forms: Vec<Form>,
+    asker: Option<Asker>,
+}
+
+/// One document format that the flow reads and writes: the source's own, and JSON.
+struct Form {
+    format: Arc<dyn Format>,
+    extractor: Arc<dyn Extractor>,
+    renderer: Option<Arc<dyn Renderer>>,
 }
 
 impl Flow {
@@ -34,23 +47,60 @@ impl Flow {
         models: Vec<Arc<dyn Model>>,
         fallback_models: Vec<Option<Arc<dyn Model>>>,
     ) -> Result<Self, Fault> {
-        let _ = (registry, models, fallback_models);
-        Ok(Self { mapping })
+        let own = registry.format(&mapping.source.kind).ok_or_else(|| {
+            Fault::new(FaultCode::Internal, format!("no adapter reads `kind: {}`", mapping.source.kind))
+        })?;
+        let json = registry.format("json").filter(|it| it.kind() != own.kind());
+        let mut forms = Vec::with_capacity(2);
+        for format in std::iter::once(own).chain(json) {
+            let renderer = mapping.back.as_ref().map(|_| format.renderer(&mapping)).transpose()?;
+            forms.push(Form { format: Arc::clone(format), extractor: format.extractor(&mapping)?, renderer });
+        }
+        let asker = match &mapping.ask {
+            Some(_) => Some(Asker::new(&mapping, models, fallback_models)?),
+            None => None,
+        };
+        Ok(Self { mapping, forms, asker })
+    }
+
+    fn form(&self, document: &Document) -> Result<&Form, Fault> {
+        self.forms.iter().find(|form| form.format.reads(&document.media_type)).ok_or_else(|| {
+            let kinds: Vec<&str> = self.forms.iter().map(|form| form.format.kind()).collect();
+            Fault::new(FaultCode::NotUnderstood, format!("this flow reads {}, not this media type", kinds.join(" and ")))
+        })
     }
 
     /// Reads a document by its media type.
     pub fn extract(&self, document: &Document) -> Result<Extraction, Fault> {
-        let _ = document;
-        Err(Fault::new(FaultCode::Internal, "not ready"))
+        self.form(document)?.extractor.extract(document)
     }
 
-    /// What would happen to a document, without a model call.
-    pub fn preview(&self, document: &Document, now: Timestamp) -> Result<Preview, Fault> {
-        let _ = (document, now);
-        Err(Fault::new(FaultCode::Internal, "not ready"))
+    /// The idempotency key that the mapping's `key` makes of a document; `None` where the mapping names none, the
+    /// document has several records, or one of the fields is absent.
+    pub fn key_of(&self, extraction: &Extraction) -> Option<IdempotencyKey> {
+        let [record] = extraction.records.as_slice() else { return None };
+        if self.mapping.key.is_empty() {
+            return None;
+        }
+        let mut text = String::new();
+        for slot in &self.mapping.key {
+            let RawField::Text { text: part, .. } = record.fields.get(top(slot)?)? else { return None };
+            if !text.is_empty() {
+                text.push('|');
+            }
+            // The separator is doubled inside a part, so that two keys never meet by concatenation.
+            text.push_str(&part.replace('|', "||"));
+        }
+        if text.len() > IdempotencyKey::LONGEST {
+            return IdempotencyKey::new(&crate::document::Hash::of(text.as_bytes()).to_string());
+        }
+        IdempotencyKey::new(&text)
     }
 
-    /// The pipeline.
+    /// The pipeline, from what was read to what goes back. The deadline bounds the models; what follows is quick.
+    ///
+    /// A refused record and a record for review are replies, not errors. An `Err` is a fault of a model without any
+    /// fallback (when the form can not say that a person decides) or a reply that can not be written.
     pub async fn run(
         &self,
         document: &Document,
@@ -58,9 +108,59 @@ impl Flow {
         ticket: JobId,
         deadline: Instant,
     ) -> Result<Reply, Fault> {
-        let _ = (document, extraction, ticket, deadline);
-        Err(Fault::new(FaultCode::Internal, "not ready"))
+        let judgement = gate::judge(&self.mapping, document, extraction);
+        let form = self.form(document)?;
+        let mut draft = reply::Draft::new(&self.mapping, document, ticket, judgement.trailer);
+        for verdict in judgement.verdicts {
+            match (verdict, &self.asker) {
+                (gate::Verdict::Admit(admitted, findings), Some(asker)) => {
+                    match asker.ask(&self.mapping, &admitted, document.received, deadline).await {
+                        Ok(asked) => draft.answered(admitted, findings, asked),
+                        Err(fault) => draft.unanswered(admitted, findings, fault)?,
+                    }
+                }
+                (verdict, _) => draft.judged(verdict),
+            }
+        }
+        draft.finish(form.renderer.as_deref(), form.format.media_type())
     }
+
+    /// What would happen to a document, without a model call.
+    pub fn preview(&self, document: &Document, now: Timestamp) -> Result<Preview, Fault> {
+        let mut document = document.clone();
+        document.received = now;
+        let extraction = self.extract(&document)?;
+        let judgement = gate::judge(&self.mapping, &document, extraction);
+        let mut records = Vec::with_capacity(judgement.verdicts.len());
+        for verdict in judgement.verdicts {
+            let prompt = match (&verdict, &self.asker) {
+                (gate::Verdict::Admit(admitted, _), Some(asker)) => asker.prompt(&self.mapping, admitted, now)?,
+                _ => None,
+            };
+            records.push(RecordPreview {
+                record: verdict.record().to_json(),
+                lineage: verdict.record().lineage_json(),
+                findings: verdict.findings().iter().map(Remark::from).collect(),
+                outcome: verdict.outcome(),
+                prompt,
+            });
+        }
+        Ok(Preview { records })
+    }
+}
+
+fn top(slot: &Slot) -> Option<usize> {
+    (slot.root == Root::Here && slot.path.len() == 1).then(|| slot.path.first().copied().map(usize::from)).flatten()
+}
+
+/// True where one of the shape's fields is hidden from remote models.
+pub fn masks_any(shape: &Shape) -> bool {
+    shape.fields.iter().any(|field| field.mask.is_some())
+}
+
+/// Faults that another try may mend.
+pub fn may_be_retried(fault: &Fault) -> bool {
+    matches!(fault.recovery, Recovery::Retry | Recovery::RetryAfter(_))
 }
 
 /// What would happen to a document.
@@ -73,7 +173,7 @@ pub struct Preview {
 /// What would happen to one record.
 #[derive(Debug, Clone, Serialize)]
 pub struct RecordPreview {
-    /// Canonical JSON, masked values as a remote model would see them are in `prompt` only.
+    /// Canonical JSON. Values are in clear: a preview is for the integrator's own eyes.
     pub record: serde_json::Value,
     /// Place and raw text of each field.
     pub lineage: serde_json::Value,
@@ -81,6 +181,6 @@ pub struct RecordPreview {
     pub findings: Vec<Remark>,
     /// How it would end.
     pub outcome: Outcome,
-    /// The prompt that would be sent; `None` where the gate stops the record or nothing is asked.
+    /// The prompt that would be sent, masked; `None` where the gate stops the record or nothing is asked.
     pub prompt: Option<String>,
 }

@@ -1,0 +1,383 @@
+//! Tasks, leases and sources: the only place that spawns.
+//!
+//! A call is accepted (durably, unless the flow says otherwise), worked on by a task of its own and waited for. Who
+//! hangs up drops the waiting, never the job; what a crash interrupted is claimed and finished after the restart.
+
+mod tasks;
+mod waiting;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout_at},
+};
+
+use self::{
+    tasks::Tasks,
+    waiting::{Landing, Recent, Seen, UnderWay, Watcher, landed},
+};
+use crate::{
+    document::{Document, Hash},
+    fault::{Fault, FaultCode, Recovery},
+    flow::{Flow, may_be_retried},
+    job::{Claimed, Job, JobId, JobState, Lease, NewJob, Reply, Submission},
+    mapping::plan::Durability,
+    ports::{Extraction, JobStore},
+};
+
+/// How often a job is tried before it is given up.
+const ATTEMPTS: u32 = 5;
+/// How many interrupted or delayed jobs are claimed at once.
+const BATCH: usize = 8;
+/// How often the store is asked for work when nobody said that there is some.
+const POLL: Duration = Duration::from_secs(2);
+/// How often a lease is renewed while its job is worked on; stores lease for a multiple of this.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// How often a job that another worker has is looked at.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// What an operator sets.
+#[derive(Debug, Clone)]
+pub struct RunnerSettings {
+    /// Most calls worked on at once; more are refused with `Unavailable`.
+    pub most_calls: usize,
+}
+
+impl Default for RunnerSettings {
+    fn default() -> Self {
+        Self { most_calls: 1024 }
+    }
+}
+
+/// Owns every task of the process.
+pub struct Runner {
+    flows: Vec<Arc<Flow>>,
+    store: Option<Arc<dyn JobStore>>,
+    calls: Arc<Semaphore>,
+    under_way: Arc<UnderWay>,
+    recent: Recent,
+    tasks: Arc<Tasks>,
+}
+
+impl Runner {
+    /// Starts the runner: interrupted jobs of the store are finished in the background. Must be called inside a tokio
+    /// runtime.
+    pub fn start(flows: Vec<Arc<Flow>>, store: Option<Arc<dyn JobStore>>, settings: RunnerSettings) -> Arc<Self> {
+        let runner = Arc::new(Self {
+            flows,
+            store,
+            calls: Arc::new(Semaphore::new(settings.most_calls.clamp(1, Semaphore::MAX_PERMITS))),
+            under_way: Arc::default(),
+            recent: Recent::default(),
+            tasks: Arc::default(),
+        });
+        if let Some(store) = runner.store.clone() {
+            let worker = Arc::clone(&runner);
+            runner.tasks.spawn(async move { worker.resume(store).await });
+        }
+        runner
+    }
+
+    /// Runs blocking work on a thread of its own, until it returns by itself.
+    pub fn on_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>, Fault> {
+        tasks::on_thread(name, work)
+    }
+
+    /// The flows, by the position that [`Runner::call`] takes.
+    pub fn flows(&self) -> &[Arc<Flow>] {
+        &self.flows
+    }
+
+    /// Accepts a document for a flow and waits for its result, at the longest for the flow's deadline. Dropping the
+    /// future drops the waiting, never the job.
+    pub async fn call(
+        self: &Arc<Self>,
+        flow: usize,
+        mut document: Document,
+        extraction: Extraction,
+    ) -> Result<(JobId, Arc<Reply>), Fault> {
+        let flow = self.flows.get(flow).ok_or_else(|| Fault::new(FaultCode::NotFound, "there is no such flow"))?;
+        let permit = self.permit()?;
+        let until = Instant::now() + flow.mapping.deadline;
+        if document.key.is_none() {
+            document.key = flow.key_of(&extraction);
+        }
+        let work = Work { flow: Arc::clone(flow), document, extraction, until, permit };
+        let store = match flow.mapping.durability {
+            Durability::Full => self.store.clone(),
+            Durability::None => None,
+        };
+        match (store, work.document.key.is_some()) {
+            (Some(store), _) => self.call_durably(store, work).await,
+            (None, true) => self.call_once(work).await,
+            (None, false) => {
+                let id = JobId::fresh();
+                let reply = work.run(id).await?;
+                Ok((id, Arc::new(reply)))
+            }
+        }
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        if self.tasks.is_draining() {
+            return Err(Fault::new(FaultCode::Unavailable, "the service is shutting down").recovery(Recovery::Retry));
+        }
+        Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
+            Fault::new(FaultCode::Unavailable, "too many calls are under way")
+                .recovery(Recovery::RetryAfter(Duration::from_secs(1)))
+        })
+    }
+
+    async fn call_durably(
+        self: &Arc<Self>,
+        store: Arc<dyn JobStore>,
+        work: Work,
+    ) -> Result<(JobId, Arc<Reply>), Fault> {
+        let (id, until) = (JobId::fresh(), work.until);
+        let job = NewJob {
+            id,
+            flow: Arc::clone(&work.flow.mapping.name),
+            document: work.document.clone(),
+            fingerprint: work.fingerprint(),
+        };
+        // Registered before it is submitted: a second call with the key that finds it stored finds it here as well.
+        let working = self.under_way.begin(id);
+        let (id, reply) = match store.submit(job).await? {
+            Submission::Accepted(lease) => {
+                let watcher = working.watcher();
+                let (runner, keeper) = (Arc::clone(self), Arc::clone(&store));
+                self.tasks.spawn(async move {
+                    let landing = runner.work_on(keeper, lease, id, 1, work).await;
+                    working.land(landing);
+                });
+                (id, wait(watcher, until, id).await?)
+            }
+            Submission::Known(job) => {
+                drop(working);
+                (job.id, self.await_known(&store, *job, until).await?)
+            }
+            Submission::Conflict(other) => return Err(conflict(other)),
+        };
+        store.returned_soon(id);
+        Ok((id, reply))
+    }
+
+    /// A keyed call of a flow that keeps nothing on disk.
+    async fn call_once(self: &Arc<Self>, work: Work) -> Result<(JobId, Arc<Reply>), Fault> {
+        let (id, until) = (JobId::fresh(), work.until);
+        let Some(key) = work.document.key.clone() else { return Err(Fault::new(FaultCode::Internal, "no key")) };
+        let working = self.under_way.begin(id);
+        let name = Arc::clone(&work.flow.mapping.name);
+        match self.recent.look(&name, &key, work.fingerprint(), id, || working.watcher()) {
+            Seen::New => {
+                let watcher = working.watcher();
+                let runner = Arc::clone(self);
+                self.tasks.spawn(async move {
+                    let landing = match work.run(id).await {
+                        Ok(reply) => Landing::Replied(Arc::new(reply)),
+                        Err(fault) => Landing::failed(&fault),
+                    };
+                    working.land(landing.clone());
+                    runner.recent.landed(&landing);
+                });
+                Ok((id, wait(watcher, until, id).await?))
+            }
+            Seen::Same(known, watcher) => Ok((known, wait(watcher, until, known).await?)),
+            Seen::Other(known) => Err(conflict(known)),
+        }
+    }
+
+    /// The result of a job that was accepted before, here or by a process that is gone.
+    async fn await_known(&self, store: &Arc<dyn JobStore>, job: Job, until: Instant) -> Result<Arc<Reply>, Fault> {
+        let id = job.id;
+        let mut known = Some(job);
+        loop {
+            match known.map(|job| job.state) {
+                Some(JobState::Answered { reply } | JobState::Returned { reply }) => return Ok(Arc::new(reply)),
+                Some(JobState::Dead { cause }) => {
+                    return Err(Fault::new(FaultCode::Unavailable, format!("the job {id} was given up: {cause}")));
+                }
+                Some(JobState::Queued { .. } | JobState::Leased { .. }) => {}
+                None => return Err(Fault::new(FaultCode::NotFound, format!("the job {id} is gone"))),
+            }
+            if let Some(watcher) = self.under_way.watch(id) {
+                return wait(watcher, until, id).await;
+            }
+            if Instant::now() + GLANCE >= until {
+                return Err(late(id));
+            }
+            sleep(GLANCE).await;
+            known = store.find(id).await?;
+        }
+    }
+
+    /// Works on a leased job until its end is stored.
+    async fn work_on(&self, store: Arc<dyn JobStore>, lease: Lease, id: JobId, attempt: u32, work: Work) -> Landing {
+        let name = Arc::clone(&work.flow.mapping.name);
+        let result = tokio::select! {
+            // Cancel-safe: the losing branch is dropped whole; a lost lease means that the result may not be stored.
+            result = work.run(id) => result,
+            fault = lose(&store, &lease) => Err(fault),
+        };
+        match result {
+            Ok(reply) => match store.answer(lease, reply.clone()).await {
+                Ok(()) => Landing::Replied(Arc::new(reply)),
+                Err(fault) => {
+                    tracing::error!(job = %id, flow = %name, %fault, "a result could not be stored");
+                    Landing::failed(&fault)
+                }
+            },
+            Err(fault) => {
+                let ended = if may_be_retried(&fault) && attempt < ATTEMPTS {
+                    store.release(lease, backoff(attempt, fault.recovery)).await
+                } else {
+                    store.bury(lease, fault.to_string()).await
+                };
+                tracing::warn!(job = %id, flow = %name, attempt, %fault, cause = cause(&fault), "a job failed");
+                if let Err(fault) = ended {
+                    tracing::error!(job = %id, %fault, "the end of a job could not be stored");
+                }
+                Landing::failed(&fault)
+            }
+        }
+    }
+
+    /// Claims what was interrupted or put back, for as long as the process takes work.
+    async fn resume(self: Arc<Self>, store: Arc<dyn JobStore>) {
+        while !self.tasks.is_draining() {
+            let claimed = match store.claim(BATCH).await {
+                Ok(claimed) => claimed,
+                Err(fault) => {
+                    tracing::error!(%fault, "the store could not be asked for work");
+                    Vec::new()
+                }
+            };
+            if claimed.is_empty() {
+                // Cancel-safe: both only wait.
+                tokio::select! { () = sleep(POLL) => {}, () = self.tasks.draining() => {} }
+                continue;
+            }
+            tracing::info!(jobs = claimed.len(), "finishing interrupted jobs");
+            let batch = claimed.into_iter().map(|one| self.finish(&store, one));
+            futures_util::future::join_all(batch).await;
+        }
+    }
+
+    async fn finish(&self, store: &Arc<dyn JobStore>, claimed: Claimed) {
+        let Claimed { lease, job } = claimed;
+        let (id, attempt) = (job.id, attempts(&job.state));
+        let found = self.flows.iter().find(|flow| flow.mapping.name == job.flow);
+        let prepared = match found {
+            None => Err(Fault::new(FaultCode::NotFound, "the flow of this job is not served any more")),
+            Some(_) if attempt > ATTEMPTS => Err(Fault::new(FaultCode::Internal, "interrupted too often")),
+            Some(flow) => flow.extract(&job.document).map(|extraction| (flow, extraction)),
+        };
+        let (flow, extraction) = match prepared {
+            Ok(prepared) => prepared,
+            Err(fault) => {
+                tracing::error!(job = %id, flow = %job.flow, %fault, "a job can not be finished");
+                if let Err(fault) = store.bury(lease, fault.to_string()).await {
+                    tracing::error!(job = %id, %fault, "the end of a job could not be stored");
+                }
+                return;
+            }
+        };
+        let Ok(permit) = Arc::clone(&self.calls).acquire_owned().await else { return };
+        let until = Instant::now() + flow.mapping.deadline;
+        let working = self.under_way.begin(id);
+        let work = Work { flow: Arc::clone(flow), document: job.document, extraction, until, permit };
+        let landing = self.work_on(Arc::clone(store), lease, id, attempt, work).await;
+        working.land(landing);
+    }
+
+    /// Serves one connection until it ends.
+    pub fn serve_connection(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Takes no more work and waits for what is under way. False: `within` passed first.
+    pub async fn drain(&self, within: Duration) -> bool {
+        self.tasks.drain(within).await
+    }
+}
+
+/// One document on its way.
+struct Work {
+    flow: Arc<Flow>,
+    document: Document,
+    extraction: Extraction,
+    until: Instant,
+    /// Held for as long as the work lasts: it bounds how much is under way.
+    permit: OwnedSemaphorePermit,
+}
+
+impl Work {
+    fn fingerprint(&self) -> Hash {
+        self.extraction.payload.unwrap_or_else(|| self.document.digest())
+    }
+
+    /// The pipeline, with a little of the time kept back to store and send what it gave.
+    async fn run(self, ticket: JobId) -> Result<Reply, Fault> {
+        let reserve = (self.flow.mapping.deadline / 20).min(Duration::from_millis(200));
+        let Self { flow, document, extraction, until, permit } = self;
+        let result = flow.run(&document, extraction, ticket, until - reserve).await;
+        drop(permit);
+        result
+    }
+}
+
+async fn wait(watcher: Watcher, until: Instant, id: JobId) -> Result<Arc<Reply>, Fault> {
+    timeout_at(until, landed(watcher)).await.unwrap_or_else(|_| Err(late(id)))
+}
+
+fn late(id: JobId) -> Fault {
+    Fault::new(FaultCode::Deadline, format!("no result inside the deadline; the ticket is {id}"))
+        .recovery(Recovery::Retry)
+}
+
+fn conflict(id: JobId) -> Fault {
+    Fault::new(FaultCode::KeyConflict, format!("the key belongs to the job {id}, which has another document"))
+}
+
+/// Ends when the lease is lost; until then it is renewed.
+async fn lose(store: &Arc<dyn JobStore>, lease: &Lease) -> Fault {
+    loop {
+        sleep(RENEWAL).await;
+        match store.renew(lease).await {
+            Ok(()) => {}
+            Err(fault) if may_be_retried(&fault) => tracing::warn!(job = %lease.job, %fault, "lease not renewed yet"),
+            Err(fault) => return fault,
+        }
+    }
+}
+
+fn attempts(state: &JobState) -> u32 {
+    match state {
+        JobState::Leased { attempt } | JobState::Queued { attempt, .. } => *attempt,
+        JobState::Answered { .. } | JobState::Returned { .. } | JobState::Dead { .. } => 1,
+    }
+}
+
+/// 1 s, 4 s, 16 s, 64 s; longer where the other side said so.
+fn backoff(attempt: u32, recovery: Recovery) -> Duration {
+    let own = Duration::from_secs(4_u64.saturating_pow(attempt.saturating_sub(1).min(3)));
+    match recovery {
+        Recovery::RetryAfter(asked) => own.max(asked),
+        Recovery::Retry | Recovery::FailOver | Recovery::GiveUp => own,
+    }
+}
+
+/// The chain of causes, for the log.
+fn cause(fault: &Fault) -> String {
+    let mut text = String::new();
+    let mut source = std::error::Error::source(fault);
+    while let Some(error) = source {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

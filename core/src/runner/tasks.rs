@@ -1,0 +1,94 @@
+//! Tasks that are counted, so that a drain knows when the last one ended.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::timeout};
+
+use crate::fault::{Fault, FaultCode};
+
+/// All tasks of the process.
+#[derive(Default)]
+pub(super) struct Tasks {
+    alive: AtomicUsize,
+    ended: Notify,
+    stop: AtomicBool,
+    stopped: Notify,
+}
+
+impl Tasks {
+    #[allow(clippy::disallowed_methods, reason = "the one place that spawns: every task is counted here")]
+    pub(super) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let alive = Alive::new(self);
+        tokio::spawn(async move {
+            work.await;
+            drop(alive);
+        });
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Ends when a drain begins.
+    pub(super) async fn draining(&self) {
+        loop {
+            let stopped = self.stopped.notified();
+            if self.is_draining() {
+                return;
+            }
+            stopped.await;
+        }
+    }
+
+    pub(super) async fn drain(&self, within: Duration) -> bool {
+        self.stop.store(true, Ordering::Release);
+        self.stopped.notify_waiters();
+        timeout(within, self.all_ended()).await.is_ok()
+    }
+
+    async fn all_ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.alive.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+/// Counts a task for as long as it lives, panics included.
+struct Alive(Arc<Tasks>);
+
+impl Alive {
+    fn new(tasks: &Arc<Tasks>) -> Self {
+        tasks.alive.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(tasks))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if self.0.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.ended.notify_waiters();
+        }
+    }
+}
+
+/// A thread for blocking work that ends by itself.
+pub(super) fn on_thread(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<std::thread::JoinHandle<()>, Fault> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(|error| Fault::new(FaultCode::Internal, "a thread could not be started").because(error))
+}

@@ -1,0 +1,184 @@
+//! Who waits for which job, and what was answered lately to flows that keep nothing on disk.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    document::{Hash, IdempotencyKey},
+    fault::{Fault, FaultCode, Recovery},
+    job::{JobId, Reply, ReplyBody},
+};
+
+/// How a job's work ended, for everyone who waits.
+#[derive(Debug, Clone)]
+pub(super) enum Landing {
+    Replied(Arc<Reply>),
+    Failed(FaultCode, Recovery, Arc<str>),
+}
+
+impl Landing {
+    pub(super) fn failed(fault: &Fault) -> Self {
+        Self::Failed(fault.code, fault.recovery, fault.message.as_str().into())
+    }
+
+    /// Bytes that it holds, roughly.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Replied(reply) => match &reply.body {
+                ReplyBody::Written { bytes, .. } => bytes.len().saturating_add(reply.findings.len() * 256),
+                ReplyBody::Refused => reply.findings.len() * 256,
+            },
+            Self::Failed(_, _, message) => message.len(),
+        }
+    }
+
+    pub(super) fn into_result(self) -> Result<Arc<Reply>, Fault> {
+        match self {
+            Self::Replied(reply) => Ok(reply),
+            Self::Failed(code, recovery, message) => Err(Fault::new(code, &*message).recovery(recovery)),
+        }
+    }
+}
+
+pub(super) type Watcher = watch::Receiver<Option<Landing>>;
+
+/// Jobs that this process works on.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    jobs: Mutex<HashMap<JobId, Watcher>>,
+}
+
+impl UnderWay {
+    /// Registers a job. Its entry goes when the guard is dropped, however the work ended.
+    pub(super) fn begin(self: &Arc<Self>, id: JobId) -> Working {
+        let (sender, watcher) = watch::channel(None);
+        lock(&self.jobs).insert(id, watcher);
+        Working { id, sender, all: Arc::clone(self) }
+    }
+
+    pub(super) fn watch(&self, id: JobId) -> Option<Watcher> {
+        lock(&self.jobs).get(&id).cloned()
+    }
+}
+
+/// One job under way.
+pub(super) struct Working {
+    id: JobId,
+    sender: watch::Sender<Option<Landing>>,
+    all: Arc<UnderWay>,
+}
+
+impl Working {
+    pub(super) fn watcher(&self) -> Watcher {
+        self.sender.subscribe()
+    }
+
+    pub(super) fn land(self, landing: Landing) {
+        self.sender.send_replace(Some(landing));
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        lock(&self.all.jobs).remove(&self.id);
+    }
+}
+
+/// Waits for the end of a job. A worker that vanished without a word (a panic) is an internal fault.
+pub(super) async fn landed(mut watcher: Watcher) -> Result<Arc<Reply>, Fault> {
+    // Cancel-safe: `wait_for` only reads.
+    match watcher.wait_for(Option::is_some).await.map(|seen| seen.clone()) {
+        Ok(Some(landing)) => landing.into_result(),
+        Ok(None) | Err(_) => Err(Fault::new(FaultCode::Internal, "the work on this document ended without a result")),
+    }
+}
+
+/// Keyed calls of flows with `durability: none`: the newest, so that a repeated key is not asked twice.
+#[derive(Default)]
+pub(super) struct Recent {
+    inner: Mutex<Ring>,
+}
+
+#[derive(Default)]
+struct Ring {
+    entries: HashMap<(Arc<str>, IdempotencyKey), (Hash, JobId, Watcher)>,
+    order: VecDeque<(Arc<str>, IdempotencyKey)>,
+    bytes: usize,
+}
+
+impl Ring {
+    /// Forgets the oldest calls until the rest fits.
+    fn shrink(&mut self) {
+        while self.order.len() > Recent::MOST || self.bytes > Recent::MOST_BYTES {
+            let Some(oldest) = self.order.pop_front() else { return };
+            if let Some((_, _, watcher)) = self.entries.remove(&oldest)
+                && let Some(landing) = &*watcher.borrow()
+            {
+                self.bytes = self.bytes.saturating_sub(landing.weight());
+            }
+        }
+    }
+}
+
+/// What is known of a key.
+pub(super) enum Seen {
+    New,
+    Same(JobId, Watcher),
+    Other(JobId),
+}
+
+impl Recent {
+    /// How many keyed calls are remembered.
+    const MOST: usize = 8_192;
+    /// How many bytes their replies may have together.
+    const MOST_BYTES: usize = 16 << 20;
+
+    /// A remembered call ended: its reply counts from now on.
+    pub(super) fn landed(&self, landing: &Landing) {
+        let mut ring = lock(&self.inner);
+        ring.bytes = ring.bytes.saturating_add(landing.weight());
+        ring.shrink();
+    }
+
+    /// Finds the key, or remembers this call under it. Atomic.
+    pub(super) fn look(
+        &self,
+        flow: &Arc<str>,
+        key: &IdempotencyKey,
+        fingerprint: Hash,
+        id: JobId,
+        watcher: impl FnOnce() -> Watcher,
+    ) -> Seen {
+        let mut ring = lock(&self.inner);
+        let name = (Arc::clone(flow), key.clone());
+        match ring.entries.get(&name) {
+            // A call that failed is not an answer: the key is free again.
+            Some((_, _, known)) if failed(known) => {}
+            Some((known, id, watcher)) if *known == fingerprint => return Seen::Same(*id, watcher.clone()),
+            Some((_, id, _)) => return Seen::Other(*id),
+            None => {}
+        }
+        if ring.entries.insert(name.clone(), (fingerprint, id, watcher())).is_none() {
+            ring.order.push_back(name);
+        }
+        ring.shrink();
+        Seen::New
+    }
+}
+
+fn failed(watcher: &Watcher) -> bool {
+    match &*watcher.borrow() {
+        Some(Landing::Failed(..)) => true,
+        Some(Landing::Replied(_)) => false,
+        None => watcher.has_changed().is_err(),
+    }
+}
+
+/// The maps stay whole whatever a panicking holder did: every change is one insert or remove.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
