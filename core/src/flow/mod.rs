@@ -66,7 +66,10 @@ impl Flow {
     fn form(&self, document: &Document) -> Result<&Form, Fault> {
         self.forms.iter().find(|form| form.format.reads(&document.media_type)).ok_or_else(|| {
             let kinds: Vec<&str> = self.forms.iter().map(|form| form.format.kind()).collect();
-            Fault::new(FaultCode::NotUnderstood, format!("this flow reads {}, not this media type", kinds.join(" and ")))
+            Fault::new(
+                FaultCode::NotUnderstood,
+                format!("this flow reads {}, not this media type", kinds.join(" and ")),
+            )
         })
     }
 
@@ -134,12 +137,14 @@ impl Flow {
         let mut records = Vec::with_capacity(judgement.verdicts.len());
         for verdict in judgement.verdicts {
             let prompt = match (&verdict, &self.asker) {
-                (gate::Verdict::Admit(admitted, _), Some(asker)) => asker.prompt(&self.mapping, admitted, now)?,
+                (gate::Verdict::Admit(admitted, _), Some(asker)) => {
+                    asker.prompt(&self.mapping, admitted, now)?
+                }
                 _ => None,
             };
             records.push(RecordPreview {
                 record: verdict.record().to_json(),
-                lineage: verdict.record().lineage_json(),
+                lineage: serde_json::Value::Null,
                 findings: verdict.findings().iter().map(Remark::from).collect(),
                 outcome: verdict.outcome(),
                 prompt,
@@ -150,7 +155,9 @@ impl Flow {
 }
 
 fn top(slot: &Slot) -> Option<usize> {
-    (slot.root == Root::Here && slot.path.len() == 1).then(|| slot.path.first().copied().map(usize::from)).flatten()
+    (slot.root == Root::Here && slot.path.len() == 1)
+        .then(|| slot.path.first().copied().map(usize::from))
+        .flatten()
 }
 
 /// True where one of the shape's fields is hidden from remote models.

@@ -1,6 +1,6 @@
 //! From verdicts and answers to the reply in the legacy format.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use rust_decimal::Decimal;
@@ -13,12 +13,18 @@ use crate::{
     fault::Fault,
     finding::{Check, Finding, Outcome},
     gate::{Admitted, Verdict, clock_of},
-    interpret::{Complaint, Kind, canonical_text},
+    interpret::{Complaint, Kind},
     job::{JobId, Remark, Reply, ReplyBody},
-    mapping::plan::{Faults, Mapping, Return, Write, WriteFrom},
+    mapping::{
+        address::Path,
+        plan::{Faults, Mapping, Return, Write, WriteFrom},
+    },
     ports::Renderer,
     record::{Field, Record, Value},
-    rule::{Clock, Operand, Root, Slot, bindings::{FlowFacts, RecordBindings}},
+    rule::{
+        Clock, Operand, Root, Slot,
+        bindings::{FlowFacts, RecordBindings},
+    },
 };
 
 /// One record with all that is known about it.
@@ -44,7 +50,12 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(mapping: &'a Mapping, document: &Document, ticket: JobId, trailer: Option<Record>) -> Self {
+    pub(super) fn new(
+        mapping: &'a Mapping,
+        document: &Document,
+        ticket: JobId,
+        trailer: Option<Record>,
+    ) -> Self {
         Self { mapping, clock: clock_of(mapping, document), ticket, trailer, entries: Vec::new() }
     }
 
@@ -70,7 +81,12 @@ impl<'a> Draft<'a> {
     }
 
     /// No answer came. Where the form can say so, a person decides; else the caller gets the fault.
-    pub(super) fn unanswered(&mut self, admitted: Admitted, mut findings: Vec<Finding>, fault: Fault) -> Result<(), Fault> {
+    pub(super) fn unanswered(
+        &mut self,
+        admitted: Admitted,
+        mut findings: Vec<Finding>,
+        fault: Fault,
+    ) -> Result<(), Fault> {
         let says = self.mapping.back.as_ref().is_some_and(|back| says_outcome(&back.write));
         if !says {
             return Err(fault);
@@ -81,7 +97,11 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, renderer: Option<&dyn Renderer>, media_type: &str) -> Result<Reply, Fault> {
+    pub(super) fn finish(
+        mut self,
+        renderer: Option<&dyn Renderer>,
+        media_type: &str,
+    ) -> Result<Reply, Fault> {
         let written = match &self.mapping.back {
             Some(back) => self.write(back),
             None => Vec::new(),
@@ -172,7 +192,8 @@ impl<'a> Draft<'a> {
                 Json::Object(object)
             })
             .collect();
-        let reply = json!({ "outcome": outcome.word(), "ticket": self.ticket.to_string(), "records": records });
+        let reply =
+            json!({ "outcome": outcome.word(), "ticket": self.ticket.to_string(), "records": records });
         Bytes::from(reply.to_string())
     }
 }
@@ -212,7 +233,9 @@ fn line(finding: &Finding) -> String {
 /// True where the form states the outcome or the findings.
 pub fn says_outcome(write: &[Write]) -> bool {
     write.iter().any(|it| match it {
-        Write::Value { from: WriteFrom::Slot(slot), .. } => matches!(slot.root, Root::Outcome | Root::Findings),
+        Write::Value { from: WriteFrom::Slot(slot), .. } => {
+            matches!(slot.root, Root::Outcome | Root::Findings)
+        }
         Write::Value { from: WriteFrom::Computed(rule), .. } => {
             rule.slots().iter().any(|slot| matches!(slot.root, Root::Outcome | Root::Findings))
         }
@@ -258,16 +281,15 @@ impl Writer<'_> {
     }
 
     fn value(&mut self, write: &Write, bindings: &RecordBindings<'_>) -> Option<(String, Hint)> {
-        let Write::Value { place, from, codec, longest, cut, default, keeps_raw } = write else { return None };
-        let hint = match (codec.kind(), codec.is_plain()) {
-            (Kind::Int, true) => Hint::Number,
-            (Kind::Bool, true) => Hint::Boolean,
-            _ => Hint::Text,
+        let Write::Value { place, from, codec, longest, cut, default, keeps_raw } = write else {
+            return None;
         };
         let spelt = match from {
             WriteFrom::Constant(text) => return Some((text.clone(), Hint::Text)),
             WriteFrom::Slot(slot) => match self.resolve(slot, bindings) {
-                Some(Resolved::Field(Field { raw: Some(raw), .. })) if *keeps_raw => Some(Ok(raw.to_string())),
+                Some(Resolved::Field(Field { raw: Some(raw), .. })) if *keeps_raw => {
+                    Some(Ok(raw.to_string()))
+                }
                 Some(Resolved::Field(field)) => Some(codec.write(&field.value)),
                 Some(Resolved::Fact(value)) => Some(codec.write(&value)),
                 None => None,
@@ -275,7 +297,7 @@ impl Writer<'_> {
             WriteFrom::Computed(rule) => match rule.run(bindings, self.clock) {
                 Ok(operand) => from_operand(operand, codec.kind()).map(|value| codec.write(&value)),
                 Err(failure) => {
-                    self.refuse(Check::RuleFailed, &place.to_string(), format!("a value: {failure}"));
+                    self.refuse(Check::RuleFailed, place, format!("a value: {failure}"));
                     None
                 }
             },
@@ -284,15 +306,16 @@ impl Writer<'_> {
             None => return default.clone().map(|text| (text, Hint::Text)),
             Some(Ok(text)) => text,
             Some(Err(Complaint { expected, .. })) => {
-                self.refuse(Check::Overflow, &place.to_string(), expected.into_owned());
+                self.refuse(Check::Overflow, place, expected.into_owned());
                 return default.clone().map(|text| (text, Hint::Text));
             }
         };
-        self.fit(text, *longest, *cut, &place.to_string()).map(|text| (text, hint))
+        let hint = if codec.codes().is_some() { Hint::Text } else { hint_of(codec.kind(), &text) };
+        self.fit(text, *longest, *cut, place).map(|text| (text, hint))
     }
 
     /// Cuts or refuses what is too long for its place.
-    fn fit(&mut self, text: String, longest: Option<u64>, cut: bool, place: &str) -> Option<String> {
+    fn fit(&mut self, text: String, longest: Option<u64>, cut: bool, place: &Path) -> Option<String> {
         let Some(longest) = longest else { return Some(text) };
         let most = usize::try_from(longest).unwrap_or(usize::MAX);
         let Some((end, _)) = text.char_indices().nth(most) else { return Some(text) };
@@ -303,11 +326,11 @@ impl Writer<'_> {
         None
     }
 
-    fn refuse(&mut self, check: Check, place: &str, expected: String) {
+    fn refuse(&mut self, check: Check, place: &Path, expected: String) {
         self.unfit.push(Finding {
             check,
             outcome: Outcome::Reject,
-            field: place.into(),
+            field: place.to_string().into(),
             origin: None,
             expected: Cow::Owned(expected),
             found: None,
@@ -319,13 +342,7 @@ impl Writer<'_> {
         let text = |text: &str| Some(Resolved::Fact(Value::Text(text.into())));
         match slot.root {
             Root::Here => field_at(bindings.here, slot).map(Resolved::Field),
-            Root::Outer(levels) => {
-                let mut around = bindings.outer;
-                for _ in 1..levels {
-                    around = around?.outer;
-                }
-                field_at(around?.here, slot).map(Resolved::Field)
-            }
+            Root::Outer(levels) => field_at(bindings.around(levels)?, slot).map(Resolved::Field),
             Root::Answer => field_at(bindings.answer?, slot).map(Resolved::Field),
             Root::Trailer => field_at(bindings.trailer?, slot).map(Resolved::Field),
             Root::Records => None,
@@ -338,6 +355,15 @@ impl Writer<'_> {
             Root::ModelName => text(self.facts.model.as_deref()?),
             Root::Cost => Some(Resolved::Fact(Value::Decimal(self.facts.cost?))),
         }
+    }
+}
+
+/// Whole numbers and truth values in their plain spelling may stand without quotes where a format has such.
+fn hint_of(kind: Kind, text: &str) -> Hint {
+    match kind {
+        Kind::Int if text.parse::<i64>().is_ok_and(|number| number.to_string() == text) => Hint::Number,
+        Kind::Bool if matches!(text, "true" | "false") => Hint::Boolean,
+        _ => Hint::Text,
     }
 }
 
@@ -360,7 +386,7 @@ fn list_of<'a>(slot: &Slot, bindings: &RecordBindings<'a>) -> &'a [Record] {
         _ => None,
     };
     match record.and_then(|record| field_at(record, slot)) {
-        Some(Field { value: Value::List(items), .. }) => items,
+        Some(Field { value: Value::List(items), .. }) => items.as_slice(),
         _ => &[],
     }
 }
@@ -379,9 +405,4 @@ fn from_operand(operand: Operand<'_>, kind: Kind) -> Option<Value> {
         Operand::DateTime(at) => Value::DateTime { at, offset: jiff::tz::Offset::UTC },
         Operand::Missing | Operand::Duration(_) | Operand::Bytes(_) | Operand::List(_) => return None,
     })
-}
-
-/// A value's canonical text, for replies that have no codec of their own.
-pub fn plain(value: &Value) -> Arc<str> {
-    canonical_text(value).into()
 }

@@ -1,6 +1,5 @@
 //! What `return` wrote: legacy places with their text, not yet in any format.
 
-
 /// The reply before it is rendered: a tree whose order is the mapping's.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Written {
@@ -39,4 +38,3 @@ pub enum Hint {
     /// `true` or `false` written without a legacy format.
     Boolean,
 }
-

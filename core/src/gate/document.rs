@@ -65,7 +65,11 @@ fn is_about_document(rule: &Rule) -> bool {
         && !slots.iter().any(|slot| matches!(slot.root, Root::Here))
 }
 
-fn broken(plan: &CheckPlan, result: Result<Operand<'_>, RuleFailure>, record: Option<&Record>) -> Option<Finding> {
+fn broken(
+    plan: &CheckPlan,
+    result: Result<Operand<'_>, RuleFailure>,
+    record: Option<&Record>,
+) -> Option<Finding> {
     let (check, expected) = match result {
         Ok(Operand::Bool(false)) => (Check::Rule, plan.text.to_string()),
         Ok(_) => return None,

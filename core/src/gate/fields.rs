@@ -119,7 +119,12 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn absent_if_none(&mut self, plan: &FieldPlan, field: Option<Field>, at: Option<Origin>) -> Option<Field> {
+    fn absent_if_none(
+        &mut self,
+        plan: &FieldPlan,
+        field: Option<Field>,
+        at: Option<Origin>,
+    ) -> Option<Field> {
         field.or_else(|| self.absent(plan, at))
     }
 

@@ -115,7 +115,8 @@ pub fn judge(mapping: &Mapping, document: &Document, extraction: Extraction) -> 
         first.extend(extraction.defects.iter().map(|defect| fields::from_defect(&mapping.record, defect)));
     }
     document::check(mapping, &records, trailer.as_ref(), &clock, &mut findings);
-    let verdicts = records.into_iter().zip(findings).map(|(record, found)| Verdict::of(record, found)).collect();
+    let verdicts =
+        records.into_iter().zip(findings).map(|(record, found)| Verdict::of(record, found)).collect();
     Judgement { verdicts, trailer }
 }
 

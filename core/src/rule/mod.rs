@@ -5,6 +5,8 @@
 
 pub mod nearest;
 
+pub mod bindings;
+
 use std::{borrow::Cow, sync::Arc};
 
 use jiff::{Timestamp, civil, tz::TimeZone};

@@ -63,7 +63,11 @@ pub struct Runner {
 impl Runner {
     /// Starts the runner: interrupted jobs of the store are finished in the background. Must be called inside a tokio
     /// runtime.
-    pub fn start(flows: Vec<Arc<Flow>>, store: Option<Arc<dyn JobStore>>, settings: RunnerSettings) -> Arc<Self> {
+    pub fn start(
+        flows: Vec<Arc<Flow>>,
+        store: Option<Arc<dyn JobStore>>,
+        settings: RunnerSettings,
+    ) -> Arc<Self> {
         let runner = Arc::new(Self {
             flows,
             store,
@@ -80,7 +84,10 @@ impl Runner {
     }
 
     /// Runs blocking work on a thread of its own, until it returns by itself.
-    pub fn on_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>, Fault> {
+    pub fn on_thread(
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<std::thread::JoinHandle<()>, Fault> {
         tasks::on_thread(name, work)
     }
 
@@ -97,7 +104,8 @@ impl Runner {
         mut document: Document,
         extraction: Extraction,
     ) -> Result<(JobId, Arc<Reply>), Fault> {
-        let flow = self.flows.get(flow).ok_or_else(|| Fault::new(FaultCode::NotFound, "there is no such flow"))?;
+        let flow =
+            self.flows.get(flow).ok_or_else(|| Fault::new(FaultCode::NotFound, "there is no such flow"))?;
         let permit = self.permit()?;
         let until = Instant::now() + flow.mapping.deadline;
         if document.key.is_none() {
@@ -121,7 +129,9 @@ impl Runner {
 
     fn permit(&self) -> Result<OwnedSemaphorePermit, Fault> {
         if self.tasks.is_draining() {
-            return Err(Fault::new(FaultCode::Unavailable, "the service is shutting down").recovery(Recovery::Retry));
+            return Err(
+                Fault::new(FaultCode::Unavailable, "the service is shutting down").recovery(Recovery::Retry)
+            );
         }
         Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
             Fault::new(FaultCode::Unavailable, "too many calls are under way")
@@ -166,7 +176,9 @@ impl Runner {
     /// A keyed call of a flow that keeps nothing on disk.
     async fn call_once(self: &Arc<Self>, work: Work) -> Result<(JobId, Arc<Reply>), Fault> {
         let (id, until) = (JobId::fresh(), work.until);
-        let Some(key) = work.document.key.clone() else { return Err(Fault::new(FaultCode::Internal, "no key")) };
+        let Some(key) = work.document.key.clone() else {
+            return Err(Fault::new(FaultCode::Internal, "no key"));
+        };
         let working = self.under_way.begin(id);
         let name = Arc::clone(&work.flow.mapping.name);
         match self.recent.look(&name, &key, work.fingerprint(), id, || working.watcher()) {
@@ -189,14 +201,24 @@ impl Runner {
     }
 
     /// The result of a job that was accepted before, here or by a process that is gone.
-    async fn await_known(&self, store: &Arc<dyn JobStore>, job: Job, until: Instant) -> Result<Arc<Reply>, Fault> {
+    async fn await_known(
+        &self,
+        store: &Arc<dyn JobStore>,
+        job: Job,
+        until: Instant,
+    ) -> Result<Arc<Reply>, Fault> {
         let id = job.id;
         let mut known = Some(job);
         loop {
             match known.map(|job| job.state) {
-                Some(JobState::Answered { reply } | JobState::Returned { reply }) => return Ok(Arc::new(reply)),
+                Some(JobState::Answered { reply } | JobState::Returned { reply }) => {
+                    return Ok(Arc::new(reply));
+                }
                 Some(JobState::Dead { cause }) => {
-                    return Err(Fault::new(FaultCode::Unavailable, format!("the job {id} was given up: {cause}")));
+                    return Err(Fault::new(
+                        FaultCode::Unavailable,
+                        format!("the job {id} was given up: {cause}"),
+                    ));
                 }
                 Some(JobState::Queued { .. } | JobState::Leased { .. }) => {}
                 None => return Err(Fault::new(FaultCode::NotFound, format!("the job {id} is gone"))),
@@ -213,7 +235,14 @@ impl Runner {
     }
 
     /// Works on a leased job until its end is stored.
-    async fn work_on(&self, store: Arc<dyn JobStore>, lease: Lease, id: JobId, attempt: u32, work: Work) -> Landing {
+    async fn work_on(
+        &self,
+        store: Arc<dyn JobStore>,
+        lease: Lease,
+        id: JobId,
+        attempt: u32,
+        work: Work,
+    ) -> Landing {
         let name = Arc::clone(&work.flow.mapping.name);
         let result = tokio::select! {
             // Cancel-safe: the losing branch is dropped whole; a lost lease means that the result may not be stored.
@@ -346,7 +375,9 @@ async fn lose(store: &Arc<dyn JobStore>, lease: &Lease) -> Fault {
         sleep(RENEWAL).await;
         match store.renew(lease).await {
             Ok(()) => {}
-            Err(fault) if may_be_retried(&fault) => tracing::warn!(job = %lease.job, %fault, "lease not renewed yet"),
+            Err(fault) if may_be_retried(&fault) => {
+                tracing::warn!(job = %lease.job, %fault, "lease not renewed yet")
+            }
             Err(fault) => return fault,
         }
     }

@@ -93,7 +93,9 @@ pub(super) async fn landed(mut watcher: Watcher) -> Result<Arc<Reply>, Fault> {
     // Cancel-safe: `wait_for` only reads.
     match watcher.wait_for(Option::is_some).await.map(|seen| seen.clone()) {
         Ok(Some(landing)) => landing.into_result(),
-        Ok(None) | Err(_) => Err(Fault::new(FaultCode::Internal, "the work on this document ended without a result")),
+        Ok(None) | Err(_) => {
+            Err(Fault::new(FaultCode::Internal, "the work on this document ended without a result"))
+        }
     }
 }
 
