@@ -28,6 +28,9 @@ PATH = "/soap/ClaimService"
 TICK = os.sysconf("SC_CLK_TCK")
 EXPECTED = {"ClaimNo": "C00012345", "PriorityCd": "2", "FraudFlg": "N", "StatusCd": "OK"}
 LOADS = {"small": 64, "60 KB": 8}
+# What --check asks for: CPU of `none` over gSOAP's for each load, and durable calls a second at 64 connections.
+MOST_RATIO = {"small": 2.5, "60 KB": 1.5}
+LEAST_DURABLE = 1500
 SERVERS = ["gsoap", "none", "durable"]
 
 
@@ -284,6 +287,17 @@ def show(report):
         print(f"{name}: ready in {found['ready_ms']} ms, {found['idle_mb']} MB idle, {found['loaded_mb']} MB after load")
 
 
+def missed(report):
+    """The bars that the figures do not reach, in words."""
+    for load, servers in report["loads"].items():
+        ratio = servers.get("none", {}).get("cpu_ratio")
+        if ratio is not None and ratio > MOST_RATIO[load]:
+            yield f"{load}: {ratio} times gSOAP's CPU, more than {MOST_RATIO[load]}"
+    durable = report["loads"]["small"].get("durable", {}).get("requests_per_second")
+    if durable is not None and durable < LEAST_DURABLE:
+        yield f"small: {durable:.0f} durable requests a second, fewer than {LEAST_DURABLE}"
+
+
 def main():
     parser = argparse.ArgumentParser(prog="benches/run", description=__doc__.split("\n\n")[0],
                                      epilog="example: benches/run --rounds 5 --seconds 10 --json > result.json")
@@ -292,6 +306,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="the median of so many rounds is printed (3)")
     parser.add_argument("--seconds", type=int, default=5, help="length of one load (5)")
     parser.add_argument("--binary", help="this vestibule instead of a release build")
+    parser.add_argument("--check", action="store_true", help="end with 1 when a bar is missed")
     parser.add_argument("--json", action="store_true", help="JSON on standard output")
     wanted = parser.parse_args()
     if wanted.rounds < 1 or wanted.seconds < 1:
@@ -312,11 +327,18 @@ def main():
         built["vestibule"] = build_ours(wanted.binary)
     report = run(names, built, wanted.rounds, wanted.seconds)
     print(json.dumps(report, indent=2)) if wanted.json else show(report)
+    bars = list(missed(report)) if wanted.check else []
+    for bar in bars:
+        print(f"benches: missed: {bar}", file=sys.stderr)
+    return 1 if bars else 0
 
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(main())
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Broken as cause:
         print(f"benches: {cause}", file=sys.stderr)
         sys.exit(1)
