@@ -231,6 +231,14 @@ impl Codec {
         if self.expected.is_empty() { Cow::Borrowed(self.kind.word()) } else { self.expected.clone() }
     }
 
+    /// What [`Codec::read_clean`] expects, in words: `date as 2026-01-31`, `one of fire, water`.
+    pub fn describe_clean(&self) -> Cow<'static, str> {
+        match &self.codes {
+            Some(table) => table.describe_words().into(),
+            None => Style::default_of(self.kind).describe(self.kind, None),
+        }
+    }
+
     /// Reads legacy text. Blanks around it do not count, but for text without a code table, which stays as it is.
     pub fn read(&self, raw: &str) -> Reading {
         let bare = raw.trim();
@@ -284,11 +292,9 @@ impl Codec {
         if text.trim().is_empty() {
             return Reading::Empty;
         }
-        if let Some(table) = &self.codes
-            && !table.has_word(text)
-        {
-            let expected = Cow::Owned(table.describe_words());
-            return Reading::Unreadable(Complaint { check: Check::Codes, expected });
+        if self.codes.as_ref().is_some_and(|table| !table.has_word(text)) {
+            let complaint = Complaint { check: Check::Codes, expected: self.describe_clean() };
+            return Reading::Unreadable(complaint);
         }
         match &self.style {
             Style::Text => Reading::Value(Value::Text(text.into())),
@@ -304,8 +310,7 @@ impl Codec {
     }
 
     fn unclean(&self) -> Reading {
-        let expected = Style::default_of(self.kind).describe(self.kind, None);
-        Reading::Unreadable(Complaint { check: Check::Type, expected })
+        Reading::Unreadable(Complaint { check: Check::Type, expected: self.describe_clean() })
     }
 
     fn complaint(&self, check: Check) -> Complaint {
