@@ -1,7 +1,8 @@
 //! A flow's prompt: a MiniJinja template that sees the sent fields and nothing else.
 //!
-//! No other file is read, nothing is escaped, a name that does not exist is an error, and the text is bounded. A field
-//! that is sent but absent is `none`, so `{% if cause %}` works for a field that may be missing.
+//! No other file is read, nothing is escaped, and the text is bounded. A name that no record has is refused when the
+//! prompt is compiled. A field that this record lacks may be tested (`{% if cause %}`, `cause is defined`); to print it
+//! is an error.
 
 use std::{fmt, io, sync::Arc};
 
@@ -32,7 +33,7 @@ impl Template {
     pub fn compile<'n>(prompt: &plan::Prompt, sent: impl Iterator<Item = &'n str>) -> Result<Self, Fault> {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         // With debugging on, an error shows the template's variables: values of the record.
         environment.set_debug(false);
         environment.remove_global("debug");
@@ -58,21 +59,20 @@ impl Template {
         Ok(Self { environment, name: prompt.name.clone() })
     }
 
-    /// The prompt for one record. `record` is its canonical JSON; `fields` the same with every sent field present.
+    /// The prompt for one record, given as its canonical JSON.
     pub fn render(
         &self,
         mapping: &Mapping,
         record: Arc<serde_json::Value>,
-        fields: &serde_json::Value,
         today: jiff::civil::Date,
     ) -> Result<String, Fault> {
         let flow = serde_json::json!({ "name": &*mapping.name, "version": mapping.version });
         let facts = [
-            ("record", Value::from_object(Canonical(record))),
+            ("record", Value::from_object(Canonical(record.clone()))),
             ("flow", Value::from(Serde(&flow))),
             ("today", Value::from(today.to_string())),
         ];
-        let fields = fields.as_object().into_iter().flatten();
+        let fields = record.as_object().into_iter().flatten();
         let context: Value =
             fields.map(|(name, value)| (name.as_str(), Value::from(Serde(value)))).chain(facts).collect();
 

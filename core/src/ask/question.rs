@@ -12,7 +12,7 @@ use crate::{
     fault::{Fault, FaultCode},
     gate::Admitted,
     mapping::plan::{Ask, Mapping, Shape},
-    record::{self, Record},
+    record::Record,
 };
 
 /// What is asked about one record. Views are made when a model needs them: a decision table needs none.
@@ -85,11 +85,8 @@ impl<'a> Question<'a> {
                 "the mapping names no prompt, and the model needs one",
             ));
         };
-        let canonical = self.canonical(view);
-        let mut fields = Value::clone(&canonical);
-        name_absent(&mut fields, &self.sent(view.admitted().record()), self.ask.send.as_deref());
         let today = self.now.to_zoned(self.mapping.source.timezone.clone()).date();
-        template.render(self.mapping, canonical, &fields, today)
+        template.render(self.mapping, self.canonical(view), today)
     }
 
     /// The canonical JSON of the sent fields.
@@ -115,26 +112,6 @@ impl View<'_> {
     pub fn restore(&self, answer: &mut Map<String, Value>) {
         if let Some(restore) = &self.restore {
             restore.restore(answer);
-        }
-    }
-}
-
-/// Gives every absent field a `null`, so that a template can ask for it. Fields that are not sent stay unknown.
-fn name_absent(json: &mut Value, record: &Record, send: Option<&[usize]>) {
-    let Value::Object(fields) = json else { return };
-    for (slot, (plan, field)) in record.shape.fields.iter().zip(&record.fields).enumerate() {
-        if send.is_some_and(|send| !send.contains(&slot)) {
-            continue;
-        }
-        match field.as_ref().map(|field| &field.value) {
-            None => {
-                fields.insert(plan.name.to_string(), Value::Null);
-            }
-            Some(record::Value::List(items)) => {
-                let Some(Value::Array(list)) = fields.get_mut(&*plan.name) else { continue };
-                list.iter_mut().zip(items).for_each(|(json, item)| name_absent(json, item, None));
-            }
-            Some(_) => {}
         }
     }
 }
