@@ -105,7 +105,10 @@ mod tests {
             (completion(json!({ "content": "```json\n{}\n```" }), "stop"), "the answer is not a JSON object"),
             (completion(json!({ "content": deep }), "stop"), "the answer is not a JSON object"),
             (completion(json!({ "content": "{}" }), "length"), "the answer was cut off (length)"),
-            (completion(json!({ "content": "{}" }), "content_filter"), "the answer was cut off (content_filter)"),
+            (
+                completion(json!({ "content": "{}" }), "content_filter"),
+                "the answer was cut off (content_filter)",
+            ),
             (completion(json!({ "content": null, "refusal": "No." }), "stop"), "the model refused to answer"),
         ] {
             let error = read(body.as_bytes()).expect_err("input: {body}").to_string();

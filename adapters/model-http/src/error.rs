@@ -11,8 +11,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// Error codes that money mends, not time. Compared exactly and by code: servers also word passing limits as quotas.
 const OUT_OF_MONEY: [&str; 6] = [
-    "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_balance",
-    "account_deactivated", "access_terminated",
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "insufficient_balance",
+    "account_deactivated",
+    "access_terminated",
 ];
 
 /// A call that gave no answer.
@@ -78,7 +82,12 @@ impl ChatError {
     }
 
     /// Reads a response that is not a success.
-    pub(crate) fn from_status(status: StatusCode, headers: &HeaderMap, body: &[u8], now: jiff::Timestamp) -> Self {
+    pub(crate) fn from_status(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: jiff::Timestamp,
+    ) -> Self {
         let code = error_code(body);
         let recovery = classify(status, &code, || retry_after(headers, now));
         Self::Status { status: status.as_u16(), code: printable(&code).into_owned(), recovery }
@@ -122,7 +131,8 @@ fn error_code(body: &[u8]) -> String {
 
 /// The code as far as it is one: it is the server's text and goes into logs.
 fn printable(code: &str) -> Cow<'_, str> {
-    let is_code = code.len() <= 60 && code.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-. ".contains(&it));
+    let is_code =
+        code.len() <= 60 && code.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-. ".contains(&it));
     if is_code { code.into() } else { "a code that is not printable".into() }
 }
 
@@ -211,7 +221,12 @@ mod tests {
     #[test]
     fn what_a_server_says_is_not_repeated_unless_it_is_a_code() {
         let body = br#"{"error":{"code":"claimant Maria L\u00f3pez\nis not allowed"}}"#;
-        let error = ChatError::from_status(StatusCode::BAD_REQUEST, &HeaderMap::new(), body, jiff::Timestamp::UNIX_EPOCH);
+        let error = ChatError::from_status(
+            StatusCode::BAD_REQUEST,
+            &HeaderMap::new(),
+            body,
+            jiff::Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(error.to_string(), "the model's server said 400 (a code that is not printable)");
     }
 }

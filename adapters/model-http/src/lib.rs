@@ -26,8 +26,16 @@ use crate::{client::Clients, model::ChatModel, settings::Settings};
 
 /// Codes of mistakes in the settings, with what each means and how to mend it.
 pub const CODES: [(&str, &str, &str); 3] = [
-    ("A101", "the address of a model is not usable", "write the base address, e.g. https://api.openai.com/v1"),
-    ("A102", "the key of a model is not there", "set the environment variable that `key` names before the start"),
+    (
+        "A101",
+        "the address of a model is not usable",
+        "write the base address, e.g. https://api.openai.com/v1",
+    ),
+    (
+        "A102",
+        "the key of a model is not there",
+        "set the environment variable that `key` names before the start",
+    ),
     ("A103", "a setting of a model is outside its limits", "see docs/models.md for what each setting takes"),
 ];
 
@@ -50,13 +58,20 @@ impl ModelKind for OpenAi {
     }
 
     fn open(&self, request: ModelRequest<'_>, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Model>> {
-        let settings = Settings::read(&request, diagnostics)?;
+        let settings = Settings::read(request.settings, request.secrets, diagnostics)?;
         match self.clients.for_url(&settings.url) {
             Ok(client) => Some(Arc::new(ChatModel::new(request.name, settings, client))),
             Err(error) => {
                 diagnostics
-                    .push("A101", &request.settings.span, "no connection can be made to this model", error.to_string())
-                    .help("an https address needs the machine's certificates (Debian: package ca-certificates)");
+                    .push(
+                        "A101",
+                        &request.settings.span,
+                        "no connection can be made to this model",
+                        error.to_string(),
+                    )
+                    .help(
+                        "an https address needs the machine's certificates (Debian: package ca-certificates)",
+                    );
                 None
             }
         }

@@ -67,8 +67,9 @@ impl ChatModel {
         let mut request = ChatRequest::new(&self.model, flow, prompt, schema);
         request.temperature = self.temperature;
         request.max_tokens = self.max_tokens;
-        let body = serde_json::to_vec(&request)
-            .map_err(|error| Fault::new(FaultCode::Internal, "the request can not be written").because(error))?;
+        let body = serde_json::to_vec(&request).map_err(|error| {
+            Fault::new(FaultCode::Internal, "the request can not be written").because(error)
+        })?;
         let own = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let until = own.map_or(deadline, |own| own.min(deadline));
         match timeout_at(until, self.exchange(body)).await {

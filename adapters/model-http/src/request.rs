@@ -43,7 +43,8 @@ struct NamedSchema<'a> {
 impl<'a> ChatRequest<'a> {
     /// A request for one answer of this shape.
     pub fn new(model: &'a str, flow: &str, prompt: &'a str, schema: &'a Value) -> Self {
-        let messages = [Message { role: "system", content: INSTRUCTION }, Message { role: "user", content: prompt }];
+        let messages =
+            [Message { role: "system", content: INSTRUCTION }, Message { role: "user", content: prompt }];
         let json_schema = NamedSchema { name: schema_name(flow), strict: true, schema };
         let response_format = ResponseFormat { r#type: "json_schema", json_schema };
         Self { model, messages, response_format, temperature: None, max_tokens: None }
@@ -80,7 +81,9 @@ mod tests {
 
     #[test]
     fn schema_names_keep_the_servers_limits() {
-        for (flow, expected) in [("claim-triage", "claim-triage"), ("", "answer"), (&"é".repeat(80), &"_".repeat(64))] {
+        for (flow, expected) in
+            [("claim-triage", "claim-triage"), ("", "answer"), (&"é".repeat(80), &"_".repeat(64))]
+        {
             assert_eq!(schema_name(flow), expected, "input: {flow:?}");
         }
     }

@@ -9,13 +9,10 @@ use reqwest::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use vestibule_core::{
-    mapping::{
-        diagnostic::Diagnostics,
-        shape::{self, Word},
-        syntax::Node,
-    },
-    ports::ModelRequest,
+use vestibule_core::mapping::{
+    diagnostic::Diagnostics,
+    shape::{self, Word},
+    syntax::Node,
 };
 
 /// A model behind OpenAI-compatible chat completions.
@@ -79,26 +76,46 @@ impl fmt::Debug for Key {
 
 /// Headers that the adapter or HTTP itself sets, and those that carry credentials.
 const OURS: [&str; 9] = [
-    "authorization", "proxy-authorization", "cookie", "api-key", "host", "content-length", "content-type",
-    "transfer-encoding", "connection",
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "api-key",
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
 ];
 
 impl Settings {
     /// Reads and checks the settings; every problem is reported.
-    pub fn read(request: &ModelRequest<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let node = request.settings;
+    pub fn read(
+        node: &Node,
+        secrets: &dyn Fn(&str) -> Option<String>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let before = diagnostics.len();
         let file: File = shape::read(node, "openai", diagnostics)?;
         let at = |key: &str| node.get(key).unwrap_or(node);
         let url = endpoint(file.url.as_str(), at("url"), diagnostics);
-        let key = file.key.and_then(|name| key(name.as_str(), at("key"), request.secrets, diagnostics));
+        let key = file.key.and_then(|name| key(name.as_str(), at("key"), secrets, diagnostics));
         let timeout = file.timeout.and_then(|text| duration(text.as_str(), at("timeout"), diagnostics));
         let headers = headers(&file.headers, at("headers"), diagnostics);
         if file.temperature.is_some_and(|it| !(0.0..=2.0).contains(&it)) {
-            diagnostics.push("A103", &at("temperature").span, "`temperature` is from 0 to 2", "outside its limits");
+            diagnostics.push(
+                "A103",
+                &at("temperature").span,
+                "`temperature` is from 0 to 2",
+                "outside its limits",
+            );
         }
         if file.max_tokens == Some(0) {
-            diagnostics.push("A103", &at("max_tokens").span, "`max_tokens` is at least 1", "outside its limits");
+            diagnostics.push(
+                "A103",
+                &at("max_tokens").span,
+                "`max_tokens` is at least 1",
+                "outside its limits",
+            );
         }
         if file.model.as_str().trim().is_empty() {
             diagnostics.push("A103", &at("model").span, "`model` names no model", "the server's name for it");
@@ -119,7 +136,9 @@ fn endpoint(text: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Ur
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             "credentials do not belong into an address: use `key`".into()
         }
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => "a base address has no `?` and no `#`".into(),
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            "a base address has no `?` and no `#`".into()
+        }
         Ok(url) => return Some(url),
     };
     diagnostics.push("A101", &node.span, "the address of the model is not usable", problem);
@@ -160,7 +179,12 @@ fn duration(text: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Du
     });
     let read = read.filter(|it| !it.is_zero() && *it <= Duration::from_secs(3600));
     if read.is_none() {
-        diagnostics.push("A103", &node.span, "this is not a time", "expected a time like `500ms`, `5s` or `2m`");
+        diagnostics.push(
+            "A103",
+            &node.span,
+            "this is not a time",
+            "expected a time like `500ms`, `5s` or `2m`",
+        );
     }
     read
 }
@@ -171,7 +195,9 @@ fn headers(given: &IndexMap<String, Word>, node: &Node, diagnostics: &mut Diagno
         let place = node.get(name).unwrap_or(node);
         if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
             let title = format!("the header `{name}` can not be set here");
-            diagnostics.push("A103", &place.span, title, "it is Vestibule's own").help("credentials go through `key`");
+            diagnostics
+                .push("A103", &place.span, title, "it is Vestibule's own")
+                .help("credentials go through `key`");
             continue;
         }
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value.as_str())) {
@@ -179,7 +205,12 @@ fn headers(given: &IndexMap<String, Word>, node: &Node, diagnostics: &mut Diagno
                 headers.insert(name, value);
             }
             _ => {
-                diagnostics.push("A103", &place.span, format!("`{name}` is not a header"), "not printable ASCII");
+                diagnostics.push(
+                    "A103",
+                    &place.span,
+                    format!("`{name}` is not a header"),
+                    "not printable ASCII",
+                );
             }
         }
     }
@@ -201,10 +232,7 @@ mod tests {
 
     #[test]
     fn base_addresses_are_completed_or_refused() {
-        let node = Node {
-            span: 0..1,
-            kind: vestibule_core::mapping::syntax::Kind::Scalar { text: String::new(), plain: true },
-        };
+        let node = vestibule_core::mapping::syntax::parse("url", &mut Diagnostics::default()).unwrap();
         for (text, expected) in [
             ("https://api.openai.com/v1", Some("https://api.openai.com/v1/chat/completions")),
             ("http://127.0.0.1:4010/v1/", Some("http://127.0.0.1:4010/v1/chat/completions")),

@@ -39,23 +39,10 @@ impl Restore {
 }
 
 pub(super) trait Json: Sized {
-    fn to_json(&self) -> Value;
     fn from_answer(shape: &Arc<Shape>, answer: &Map<String, Value>) -> (Self, Vec<Problem>);
 }
 
 impl Json for Record {
-    fn to_json(&self) -> Value {
-        let json = |value: &Clean| match value {
-            Clean::Text(text) => Value::from(&**text),
-            Clean::Int(number) => Value::from(*number),
-            Clean::Bool(yes) => Value::from(*yes),
-            Clean::Decimal(number) => Value::from(number.to_string()),
-            Clean::List(items) => items.iter().map(Json::to_json).collect(),
-            other => Value::from(crate::interpret::canonical_text(other)),
-        };
-        Value::Object(self.present().map(|(name, field)| (name.to_owned(), json(&field.value))).collect())
-    }
-
     fn from_answer(shape: &Arc<Shape>, answer: &Map<String, Value>) -> (Self, Vec<Problem>) {
         let mut record = Self::empty(shape.clone());
         for (plan, place) in shape.fields.iter().zip(&mut record.fields) {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::prompt::Template;
 use crate::{
-    ask::pending::{Json, Masking, Restore},
+    ask::pending::{Masking, Restore},
     document::Hash,
     fault::{Fault, FaultCode},
     gate::Admitted,
