@@ -16,10 +16,10 @@ use super::{
     turn::{Attempt, Journal, Station},
 };
 use crate::{
-    ask::pending::Masking,
     fault::{Fault, FaultCode, Recovery},
     gate::Admitted,
     mapping::plan::{Ask, Fallback, Mapping},
+    mask::Masking,
     ports::Model,
     record::Record,
 };

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::{
-    ask::pending::Json,
     fault::{Fault, FaultCode, Recovery},
     mapping::plan::{Ask, Shape},
     record::Record,

@@ -14,7 +14,6 @@ mod asker;
 mod breaker;
 mod check;
 mod memory;
-mod pending;
 mod prompt;
 mod question;
 mod turn;

@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 
 use super::prompt::Template;
 use crate::{
-    ask::pending::{Masking, Restore},
     document::Hash,
     fault::{Fault, FaultCode},
     gate::Admitted,
     mapping::plan::{Ask, Mapping, Shape},
+    mask::{Masking, Restore},
     record::Record,
 };
 

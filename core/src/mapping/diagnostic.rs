@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows what kind of file it is: mappings, `vestibule.yaml` and decision tables share it.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet, renderer::DecorStyle};
 use serde_json::{Value, json};
@@ -36,6 +36,17 @@ pub struct Diagnostic {
     pub help: Vec<String>,
     /// The replacement of a near miss.
     pub fix: Option<(Span, String)>,
+    /// The file that the spans are in, where that is not the file that was read: one that it names.
+    pub file: Option<Arc<SourceFile>>,
+}
+
+/// A file that the read file names: a decision table, a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its path, as the naming file spells it.
+    pub path: String,
+    /// Its text.
+    pub text: String,
 }
 
 impl Diagnostic {
@@ -108,6 +119,7 @@ impl Diagnostics {
             also: Vec::new(),
             help: Vec::new(),
             fix: None,
+            file: None,
         };
         if self.all.len() < MOST_KEPT {
             self.all.push_mut(diagnostic)
@@ -139,10 +151,17 @@ impl Diagnostics {
         self.dropped = self.dropped.saturating_add(other.dropped);
     }
 
+    /// Takes over the problems of a file that this one names: they are drawn with that file's path and text.
+    pub fn extend_from_file(&mut self, mut other: Self, file: SourceFile) {
+        let file = Arc::new(file);
+        other.all.iter_mut().for_each(|it| it.file = Some(file.clone()));
+        self.extend(other);
+    }
+
     /// The problems by their place in the file.
     pub fn sorted(&self) -> Vec<&Diagnostic> {
         let mut sorted: Vec<&Diagnostic> = self.all.iter().collect();
-        sorted.sort_by_key(|it| (it.span.start, it.span.end));
+        sorted.sort_by_key(|it| (it.file.as_ref().map(|file| &file.path), it.span.start, it.span.end));
         sorted
     }
 
@@ -156,7 +175,10 @@ impl Diagnostics {
         let lines = Lines::of(source);
         let mut out = String::new();
         for diagnostic in self.sorted() {
-            draw(diagnostic, path, &lines, &renderer, &mut out);
+            match &diagnostic.file {
+                None => draw(diagnostic, path, &lines, &renderer, &mut out),
+                Some(file) => draw(diagnostic, &file.path, &Lines::of(&file.text), &renderer, &mut out),
+            }
         }
         if self.dropped > 0 {
             out.push_str(&format!("{path}: {} more are not shown\n\n", self.dropped));
@@ -168,12 +190,14 @@ impl Diagnostics {
     /// end_column, help, also, fix}`. Lines and columns (in characters) count from 1.
     pub fn to_json(&self, path: &str, source: &str) -> Value {
         let lines = Lines::of(source);
-        let place = |span: &Span| {
-            let (line, column) = lines.position(span.start);
-            let (end_line, end_column) = lines.position(span.end.max(span.start));
-            json!({ "line": line, "column": column, "end_line": end_line, "end_column": end_column })
-        };
         let one = |it: &Diagnostic| {
+            let named = it.file.as_ref().map(|file| (file.path.as_str(), Lines::of(&file.text)));
+            let (path, lines) = named.as_ref().map_or((path, &lines), |(path, lines)| (path, lines));
+            let place = |span: &Span| {
+                let (line, column) = lines.position(span.start);
+                let (end_line, end_column) = lines.position(span.end.max(span.start));
+                json!({ "line": line, "column": column, "end_line": end_line, "end_column": end_column })
+            };
             let mut value = json!({ "path": path, "code": it.code, "title": it.title, "label": it.label });
             if let (Value::Object(map), Value::Object(at)) = (&mut value, place(&it.span)) {
                 map.extend(at);
