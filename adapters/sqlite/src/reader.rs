@@ -11,7 +11,7 @@ use vestibule_core::{
 use crate::{
     error::{StoreError, fault},
     row,
-    schema::{newest, open_reader},
+    schema::open_reader,
     settings::Settings,
 };
 
@@ -37,19 +37,20 @@ impl Reader {
 
     /// Jobs, newest first, without their payloads.
     pub fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, Fault> {
-        let state = filter.state.as_deref().map(state_condition).transpose()?;
-        self.select(state, filter).map_err(|error| fault(&error.into()))
+        let sql = Self::list_sql(filter.state.as_deref())?;
+        let limit = i64::try_from(filter.limit()).unwrap_or(i64::MAX);
+        let select = || {
+            let mut select = self.db.prepare_cached(&sql)?;
+            select.query_map(params![filter.flow, limit], row::job)?.collect::<rusqlite::Result<_>>()
+        };
+        select().map_err(|error| fault(&error.into()))
     }
 
-    fn select(&self, state: Option<&str>, filter: &JobFilter) -> rusqlite::Result<Vec<Job>> {
-        let sql = format!(
-            "{} WHERE {} AND (?1 IS NULL OR j.flow = ?1) ORDER BY j.seq DESC LIMIT ?2",
-            row::WITHOUT_PAYLOADS,
-            state.unwrap_or("TRUE"),
-        );
-        let limit = i64::try_from(filter.limit()).unwrap_or(i64::MAX);
-        let mut select = self.db.prepare_cached(&sql)?;
-        select.query_map(params![filter.flow, limit], row::job)?.collect()
+    /// The list of jobs in this state; its parameters are the flow, or null, and the limit.
+    pub(crate) fn list_sql(state: Option<&str>) -> Result<String, Fault> {
+        let state = state.map(state_condition).transpose()?.unwrap_or("TRUE");
+        let columns = row::WITHOUT_PAYLOADS;
+        Ok(format!("{columns} WHERE {state} AND (?1 IS NULL OR j.flow = ?1) ORDER BY j.seq DESC LIMIT ?2"))
     }
 
     /// Writes a consistent copy of the whole store to a new file, while a server goes on. The file must not exist.
@@ -59,11 +60,6 @@ impl Reader {
             path.to_str().ok_or_else(|| refused(rusqlite::Error::InvalidPath(path.to_path_buf())))?;
         self.db.execute("VACUUM INTO ?1", [target]).map_err(refused)?;
         Ok(())
-    }
-
-    /// The store's schema version.
-    pub fn schema(&self) -> i64 {
-        newest()
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Mistake {
     ForgetsKeys,
     /// Takes another document under a known key for the same.
     IgnoresFingerprints,
+    /// Takes a second job of the same name.
+    ReusesNames,
     /// Takes a result under any token.
     IgnoresTokens,
     /// Takes a second result under the same lease.
@@ -43,6 +45,26 @@ pub enum Mistake {
     IgnoresStateFilter,
     /// Marks a job as returned that has no reply.
     ReturnsUnanswered,
+}
+
+impl Mistake {
+    /// Every mistake.
+    pub const ALL: [Self; 14] = [
+        Self::ForgetsKeys,
+        Self::IgnoresFingerprints,
+        Self::ReusesNames,
+        Self::IgnoresTokens,
+        Self::AnswersTwice,
+        Self::ClaimsNewestFirst,
+        Self::ClaimsLeased,
+        Self::IgnoresDelays,
+        Self::KeepsLostLeases,
+        Self::ForgetsRenewals,
+        Self::CutsReplies,
+        Self::ListsOldestFirst,
+        Self::IgnoresStateFilter,
+        Self::ReturnsUnanswered,
+    ];
 }
 
 /// A job store in memory. Loses everything with the process.
@@ -95,18 +117,21 @@ impl MemoryStore {
         self.mistake == Some(mistake)
     }
 
-    fn accept(&self, new: NewJob) -> Submission {
+    fn accept(&self, new: NewJob) -> Result<Submission, Fault> {
         let mut entries = self.entries();
         let known = entries.iter().find(|it| {
             new.document.key.is_some() && it.job.flow == new.flow && it.job.document.key == new.document.key
         });
         if let Some(entry) = known.filter(|_| !self.has(Mistake::ForgetsKeys)) {
             let same = entry.fingerprint == new.fingerprint || self.has(Mistake::IgnoresFingerprints);
-            return if same {
+            return Ok(if same {
                 Submission::Known(Box::new(entry.job.clone()))
             } else {
                 Submission::Conflict(entry.job.id)
-            };
+            });
+        }
+        if entries.iter().any(|it| it.job.id == new.id) && !self.has(Mistake::ReusesNames) {
+            return Err(Fault::new(FaultCode::Store, "a job of this name is already stored"));
         }
         let now = Timestamp::now();
         let state = JobState::Leased { attempt: 1 };
@@ -114,7 +139,7 @@ impl MemoryStore {
             Job { id: new.id, flow: new.flow, document: new.document, state, accepted: now, changed: now };
         let due = later(now, self.lease);
         entries.push(Entry { job, fingerprint: new.fingerprint, token: 1, attempt: 1, due });
-        Submission::Accepted(Lease { job: new.id, token: 1 })
+        Ok(Submission::Accepted(Lease { job: new.id, token: 1 }))
     }
 
     /// Changes the job under a lease, or refuses.
@@ -211,7 +236,7 @@ fn done<'a, T: Send + 'a>(result: T) -> BoxFuture<'a, T> {
 
 impl JobStore for MemoryStore {
     fn submit(&self, job: NewJob) -> BoxFuture<'_, Result<Submission, Fault>> {
-        done(Ok(self.accept(job)))
+        done(self.accept(job))
     }
 
     fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<(), Fault>> {

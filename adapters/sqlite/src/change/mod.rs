@@ -10,6 +10,8 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 use vestibule_core::{fault::Fault, job::Lease};
 
+#[cfg(test)]
+pub(crate) use leased::DUE;
 pub(crate) use leased::{Answer, Bury, Claim, MarkReturned, Probe, Release, Renew};
 pub(crate) use submit::Submit;
 

@@ -1,1 +1,88 @@
+//! The conformance suite over SQLite, and what only a store on a disk can get wrong.
 
+mod bench;
+mod crash;
+mod disk;
+mod group;
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use vestibule_core::ports::JobStore;
+use vestibule_testkit::job_store::CASES;
+
+use crate::{Settings, SqliteStore, StoreError};
+
+/// A store with its engines on threads; ends and joins them when dropped.
+struct Running {
+    store: Option<SqliteStore>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    fn open(path: &Path, settings: &Settings) -> Result<Self, StoreError> {
+        let (store, engines) = SqliteStore::open(path, settings)?;
+        let start = |engine: crate::Engine| {
+            Builder::new().name(engine.name().into()).spawn(move || engine.run()).unwrap()
+        };
+        Ok(Self { store: Some(store), threads: engines.into_iter().map(start).collect() })
+    }
+
+    fn store(&self) -> &SqliteStore {
+        self.store.as_ref().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.store.take());
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn temporary() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    (directory, path)
+}
+
+fn settings(lease: Duration) -> Settings {
+    Settings { lease, ..Settings::default() }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+#[test]
+fn sqlite_keeps_every_promise_of_a_job_store() {
+    for case in CASES {
+        let (_directory, path) = temporary();
+        let running = Running::open(&path, &settings(case.lease)).unwrap();
+        let store: Arc<dyn JobStore> = Arc::new(running.store().clone());
+        if let Err(broken) = case.check(store) {
+            panic!("{}: {}", case.name, broken.0);
+        }
+    }
+}
+
+#[test]
+fn a_queue_and_groups_of_one_keep_every_promise_too() {
+    for case in CASES {
+        let (_directory, path) = temporary();
+        let one = NonZeroUsize::MIN;
+        let settings = Settings { lease: case.lease, queue: one, group: one, ..Settings::default() };
+        let running = Running::open(&path, &settings).unwrap();
+        if let Err(broken) = case.check(Arc::new(running.store().clone())) {
+            panic!("{}: {}", case.name, broken.0);
+        }
+    }
+}

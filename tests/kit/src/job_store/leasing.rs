@@ -1,0 +1,132 @@
+//! Promises about claims and leases.
+
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::time::sleep;
+use vestibule_core::job::{Claimed, JobId, JobState};
+
+use super::{Broken, Kept, SHORT, Store, accepted, expect, forged, found, refused, same};
+use crate::fixtures;
+
+async fn released(store: &Store, delay: Duration) -> Result<JobId, Broken> {
+    let lease = accepted(store, fixtures::job(None, b"<a/>")).await?;
+    let id = lease.job;
+    store.release(lease, delay).await?;
+    Ok(id)
+}
+
+fn names(claimed: &[Claimed]) -> Vec<JobId> {
+    claimed.iter().map(|it| it.job.id).collect()
+}
+
+pub(super) async fn a_leased_job_is_not_claimed(store: Store) -> Kept {
+    accepted(&store, fixtures::job(None, b"<a/>")).await?;
+    let id = released(&store, Duration::ZERO).await?;
+    let claimed = store.claim(10).await?;
+    same(names(&claimed), vec![id], "claimed")?;
+    for claimed in &claimed {
+        same(claimed.lease.job, claimed.job.id, "the lease's job")?;
+        same(&claimed.job.state, &JobState::Leased { attempt: 2 }, "the claimed job")?;
+        same(&claimed.job.document.bytes[..], b"<a/>", "its document")?;
+    }
+    expect(store.claim(10).await?.is_empty(), "a claimed job is not claimed again")
+}
+
+pub(super) async fn a_released_job_waits_for_its_delay(store: Store) -> Kept {
+    let long = released(&store, Duration::from_secs(3600)).await?;
+    let eternal = released(&store, Duration::MAX).await?;
+    let short = released(&store, Duration::from_millis(400)).await?;
+    expect(store.claim(10).await?.is_empty(), "none is due at once")?;
+    same(found(&store, long).await?.state.word(), "queued", "one that waits")?;
+    same(found(&store, eternal).await?.state.word(), "queued", "one that waits for ever")?;
+    sleep(Duration::from_millis(450)).await;
+    same(names(&store.claim(10).await?), vec![short], "due after its delay")
+}
+
+pub(super) async fn claims_take_those_due_longest_first(store: Store) -> Kept {
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        order.push(released(&store, Duration::ZERO).await?);
+        sleep(Duration::from_millis(2)).await;
+    }
+    same(names(&store.claim(0).await?), Vec::new(), "claim of none")?;
+    let mut claimed = names(&store.claim(2).await?);
+    same(claimed.len(), 2, "claim of two")?;
+    claimed.extend(names(&store.claim(3).await?));
+    claimed.extend(names(&store.claim(usize::MAX).await?));
+    same(claimed, order, "the order of claims")
+}
+
+pub(super) async fn of_many_claimers_each_job_has_one(store: Store) -> Kept {
+    for _ in 0..40 {
+        released(&store, Duration::ZERO).await?;
+    }
+    let mut names = HashSet::new();
+    let mut count = 0;
+    for claimed in join_all((0..16).map(|_| store.claim(5))).await {
+        for claimed in claimed? {
+            count += 1;
+            names.insert(claimed.job.id);
+        }
+    }
+    same((count, names.len()), (40, 40), "claimed, and different ones")
+}
+
+pub(super) async fn a_lost_lease_is_claimed_with_a_higher_token(store: Store) -> Kept {
+    let first = accepted(&store, fixtures::job(None, b"<a/>")).await?;
+    sleep(SHORT + Duration::from_millis(50)).await;
+    let second = store.claim(1).await?.pop().ok_or_else(|| Broken("a lost lease was not claimed".into()))?;
+    same(second.job.id, first.job, "the job")?;
+    expect(second.lease.token > first.token, "tokens grow")?;
+    refused(store.answer(first, fixtures::reply(b"late")).await, "the answer of the first holder")?;
+    store.answer(second.lease, fixtures::reply(b"<r/>")).await?;
+    // A lease that ran out and that nobody else claimed is still good: the work is done.
+    let slow = accepted(&store, fixtures::job(None, b"<a/>")).await?;
+    sleep(SHORT + Duration::from_millis(50)).await;
+    store.answer(slow, fixtures::reply(b"<r/>")).await.map_err(Broken::from)
+}
+
+pub(super) async fn a_renewed_lease_is_not_lost(store: Store) -> Kept {
+    let lease = accepted(&store, fixtures::job(None, b"<a/>")).await?;
+    for _ in 0..6 {
+        sleep(SHORT / 3).await;
+        store.renew(&lease).await?;
+    }
+    expect(store.claim(1).await?.is_empty(), "a renewed lease is not claimed")?;
+    store.answer(forged(&lease), fixtures::reply(b"<r/>")).await.map_err(Broken::from)
+}
+
+pub(super) async fn a_lease_that_nobody_took_is_given_back(store: Store) -> Kept {
+    // Each future is polled once and dropped: the caller hung up while the store was at work.
+    let mut submitted = Vec::new();
+    for _ in 0..20 {
+        let job = fixtures::job(None, b"<a/>");
+        let id = job.id;
+        let left = hung_up(store.submit(job)).await;
+        // A store that is done at the first poll has delivered the lease.
+        submitted.extend(left.then_some(id));
+    }
+    hung_up(store.claim(3)).await;
+    for _ in 0..500 {
+        // A claim comes after what was asked before it; a job that is not there now was never accepted.
+        store.claim(100).await?;
+        let mut stuck = Vec::new();
+        for id in submitted {
+            let job = store.find(id).await?;
+            stuck.extend(job.filter(|it| it.state == JobState::Leased { attempt: 1 }).map(|it| it.id));
+        }
+        submitted = stuck;
+        if submitted.is_empty() {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    Err(Broken(format!("{} jobs are leased to nobody", submitted.len())))
+}
+
+/// Polls once and drops; true when the future was not done.
+async fn hung_up<T>(future: impl Future<Output = T>) -> bool {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
