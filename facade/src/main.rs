@@ -1,9 +1,19 @@
-//! `vestibule`.
-#![allow(dead_code)]
+//! `vestibule`: AI behind legacy systems nobody can change. Arguments, exit code, nothing else.
 
 mod adapters;
+mod command;
 mod config;
+mod explain;
 mod house;
 mod http;
+mod log;
+mod screen;
+mod wiring;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    command::Line::parse().run().into()
+}

@@ -1,0 +1,125 @@
+//! `vestibule serve`
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
+
+use clap::Args;
+use vestibule_core::runner::{Runner, RunnerSettings};
+
+use super::{
+    End, Stop,
+    outset::{self, OpenStore},
+    stop::Signals,
+};
+use crate::{
+    house::{Front, House},
+    http::{Patience, listener::Listener},
+    log, screen,
+    wiring::Plans,
+};
+
+/// Serve the flows of a directory over SOAP and JSON
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  vestibule serve samples/quickstart
+  vestibule serve samples/quickstart --listen 127.0.0.1:0   (a free port; the ready line names it)
+
+SIGTERM or SIGINT ends it well: no more connections, requests under way are answered, the store is closed.
+A second one ends it at once; what was accepted is finished after the next start.")]
+pub struct Serve {
+    /// Directory with `vestibule.yaml` and `mappings/`
+    dir: PathBuf,
+    /// Address and port, instead of the configured ones
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+impl Serve {
+    /// Serves until it is told to end.
+    pub fn run(self) -> Result<End, Stop> {
+        let started = Instant::now();
+        let registry = outset::registry();
+        let mut plans = Plans::read(outset::directory(&self.dir)?, &registry);
+        let runtime = outset::runtime()?;
+        // Models may make connections pools, which belong to a runtime.
+        let house = {
+            let _inside = runtime.enter();
+            plans.assemble(&registry, &outset::secrets)
+        };
+        if !plans.report.is_clean() {
+            return Err(outset::wrong_files(&plans));
+        }
+        if house.flows.is_empty() {
+            return Err(Stop::wrong_use(format!("{} has no mappings (*.map.yaml)", self.dir.display())));
+        }
+        log::start(plans.config.log, "info");
+        let store = OpenStore::of(&plans)?;
+        let end = runtime.block_on(self.serve(&plans, house, store.as_ref(), started));
+        // Tasks that did not drain hold handles of the store: they end with the runtime.
+        match end {
+            Ok(End::Done) => {
+                drop(runtime);
+                if let Some(store) = store {
+                    store.close();
+                }
+            }
+            _ => runtime.shutdown_background(),
+        }
+        end
+    }
+
+    async fn serve(
+        &self,
+        plans: &Plans,
+        house: House,
+        store: Option<&OpenStore>,
+        started: Instant,
+    ) -> Result<End, Stop> {
+        let mut signals = Signals::listen().map_err(|error| Stop::not_reachable(format!("signals: {error}")))?;
+        let config = &plans.config;
+        let address = self.listen.unwrap_or(config.listen);
+        let patience = Patience { header: config.limits.header, drain: config.limits.drain };
+        let listener = Listener::bind(address, config.limits.connections, patience)
+            .await
+            .map_err(|error| Stop::not_reachable(format!("can not listen on {address}: {error}")))?;
+        let (flows, services) = (house.flows.len(), house.services.len());
+        let store = store.map(|it| Arc::clone(&it.store));
+        let settings = RunnerSettings { most_calls: config.limits.calls, ..RunnerSettings::default() };
+        let runner = Runner::start(house.flows.clone(), store.clone(), settings);
+        let front = Front::new(house, Arc::clone(&runner), store, config.limits, config.public_url.clone());
+        screen::tell(&format!(
+            "listening on http://{} ({flows} flow{}, {services} service{}) in {} ms",
+            listener.address(),
+            if flows == 1 { "" } else { "s" },
+            if services == 1 { "" } else { "s" },
+            started.elapsed().as_millis(),
+        ));
+        let (told, when_told) = tokio::sync::oneshot::channel();
+        let serving = async {
+            let answered = listener.serve(Arc::new(front), async { drop(when_told.await) }).await;
+            runner.drain(patience.drain).await && answered
+        };
+        let drained = {
+            let mut serving = std::pin::pin!(serving);
+            // `next` is cancel-safe, and `serving` is only polled on, never dropped before it ends or we give up.
+            tokio::select! {
+                drained = &mut serving => drained,
+                () = signals.next() => {
+                    tracing::info!("ending: no more connections are taken");
+                    let _ = told.send(());
+                    tokio::select! {
+                        drained = serving => drained,
+                        () = signals.next() => return Err(Stop::report("ended at once", End::Interrupted)),
+                    }
+                }
+            }
+        };
+        if drained {
+            tracing::info!("ended: everything under way was answered");
+            Ok(End::Done)
+        } else {
+            let seconds = patience.drain.as_secs();
+            Err(Stop::failed(format!("work was still under way after {seconds} s; it is finished after the next start")))
+        }
+    }
+}
