@@ -1,8 +1,76 @@
 //! THE list of adapters. This file alone names their crates: a new one is one line here and one in `Cargo.toml`.
 
-use vestibule_core::registry::Registry;
+use std::{error::Error, path::Path, sync::Arc};
+
+use vestibule_core::{
+    fault::Fault,
+    job::{Job, JobFilter, JobId},
+    ports::JobStore,
+    registry::Registry,
+};
 
 /// Every adapter of this binary.
 pub fn registry() -> Registry {
-    Registry { formats: vec![], frontends: vec![], models: vec![] }
+    Registry {
+        formats: vec![],
+        frontends: vec![],
+        models: vec![],
+    }
+}
+
+/// JSON Schema of decision tables for editors.
+pub fn rules_schema() -> serde_json::Value {
+    serde_json::Value::Null
+}
+
+/// Codes of adapters, with what each means and how to mend it.
+pub fn codes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    std::iter::empty()
+}
+
+/// Blocking work with the name of the thread that it wants.
+pub struct Engine {
+    /// The thread's name.
+    pub name: &'static str,
+    /// Ends after the store was closed.
+    pub work: Box<dyn FnOnce() + Send>,
+}
+
+/// A job store that this process owns.
+pub struct OwnedStore {
+    /// The store.
+    pub store: Arc<dyn JobStore>,
+    /// What works for it.
+    pub engines: Vec<Engine>,
+    /// Lets the engines finish what waits, and end.
+    pub close: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Opens the embedded job store for this process alone.
+pub fn open_store(path: &Path) -> Result<OwnedStore, Box<dyn Error + Send + Sync>> {
+    let (store, engines) = vestibule_sqlite::SqliteStore::open(path, &vestibule_sqlite::Settings::default())?;
+    let engines =
+        engines.into_iter().map(|it| Engine { name: it.name(), work: Box::new(move || it.run()) }).collect();
+    let closing = store.clone();
+    Ok(OwnedStore { store: Arc::new(store), engines, close: Box::new(move || closing.close()) })
+}
+
+/// The embedded job store, for looking at it beside the process that owns it.
+pub struct StoreReader(vestibule_sqlite::Reader);
+
+impl StoreReader {
+    /// Opens it.
+    pub fn open(path: &Path) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Ok(Self(vestibule_sqlite::Reader::open(path)?))
+    }
+
+    /// One job, whole.
+    pub fn find(&self, id: JobId) -> Result<Option<Job>, Fault> {
+        self.0.find(id)
+    }
+
+    /// Jobs, newest first, without their payloads.
+    pub fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, Fault> {
+        self.0.list(filter)
+    }
 }

@@ -1,18 +1,19 @@
 //! What several commands begin with: the files, the store, the runtime.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::{JoinHandle, available_parallelism},
 };
 
+use jiff::Timestamp;
 use tokio::runtime::{Builder, Runtime};
-use vestibule_core::{ports::JobStore, registry::Registry, runner::Runner};
+use vestibule_core::{document::Document, ports::JobStore, registry::Registry, runner::Runner};
 
 use super::{End, Stop};
 use crate::{
     adapters, screen,
-    wiring::{Plans, directory::Directory},
+    wiring::{Plans, directory::Directory, files::read_bounded},
 };
 
 /// Deep enough for every recursion that is bounded elsewhere, and a small part of what threads have by default.
@@ -57,35 +58,97 @@ pub fn registry() -> Arc<Registry> {
     Arc::new(adapters::registry())
 }
 
-/// An open job store with the thread that works for it.
+/// An open job store with the threads that work for it.
 pub struct OpenStore {
     /// The store.
     pub store: Arc<dyn JobStore>,
-    engine: JoinHandle<()>,
+    close: Box<dyn Fn() + Send + Sync>,
+    engines: Vec<JoinHandle<()>>,
 }
 
 impl OpenStore {
     /// Opens the store of a directory; `None` where its configuration says so.
     pub fn of(plans: &Plans) -> Result<Option<Self>, Stop> {
-        let Some(path) = &plans.config.store else { return Ok(None) };
-        let path = plans.directory.root.join(path);
-        let (store, engine) = adapters::open_store(&path).map_err(|fault| stop_of_store(&path, &fault))?;
-        let engine = Runner::on_thread("store", engine)
-            .map_err(|fault| Stop::not_reachable(format!("the store's thread: {}", fault.message)))?;
-        Ok(Some(Self { store, engine }))
+        let Some(path) = store_path(plans) else { return Ok(None) };
+        let opened = adapters::open_store(&path).map_err(|error| stop_of_store(&*error))?;
+        let started: Result<Vec<_>, _> =
+            opened.engines.into_iter().map(|it| Runner::on_thread(it.name, it.work)).collect();
+        let engines =
+            started.map_err(|fault| Stop::not_reachable(format!("the store's threads: {}", fault.message)))?;
+        Ok(Some(Self { store: opened.store, close: opened.close, engines }))
     }
 
-    /// Waits until everything is on disk. All other handles of the store must be gone.
+    /// Waits until everything that was handed to the store is on disk.
     pub fn close(self) {
-        drop(self.store);
-        if self.engine.join().is_err() {
-            screen::tell("error: the store's thread ended in a panic");
+        (self.close)();
+        for engine in self.engines {
+            if engine.join().is_err() {
+                screen::tell("error: a thread of the store ended in a panic");
+            }
         }
     }
 }
 
+/// Where the store of a directory lies; `None` where its configuration says that there is none.
+pub fn store_path(plans: &Plans) -> Option<PathBuf> {
+    plans.config.store.as_ref().map(|path| plans.directory.root.join(path))
+}
+
 /// What a person is told when a store can not be opened.
-pub fn stop_of_store(path: &Path, fault: &vestibule_core::fault::Fault) -> Stop {
-    let cause = fault.source.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
-    Stop::not_reachable(format!("the job store {}: {}{cause}", path.display(), fault.message))
+pub fn stop_of_store(error: &(dyn std::error::Error + 'static)) -> Stop {
+    Stop::not_reachable(with_causes(error))
+}
+
+/// An error with what caused it, in one line.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// A file as a document: what it is says its ending, else its first character.
+pub fn document(path: &Path) -> Result<Document, Stop> {
+    let bytes = read_bounded(path)
+        .map_err(|error| Stop::not_reachable(format!("{}: {error}", path.display())))?;
+    let ending = path.extension().and_then(|it| it.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let media_type = match ending.as_str() {
+        "xml" => "text/xml",
+        "json" => "application/json",
+        _ => sniff(&bytes),
+    };
+    let mut document = Document::new(bytes, media_type, Timestamp::now());
+    document.name = path.file_name().and_then(|it| it.to_str()).map(Into::into);
+    Ok(document)
+}
+
+/// A byte order mark and white space may stand before the first character.
+fn sniff(bytes: &[u8]) -> &'static str {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    match bytes.trim_ascii_start().first() {
+        Some(b'{' | b'[') => "application/json",
+        _ => "text/xml",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_known_ending_is_known_by_its_first_character() {
+        for (bytes, expected) in [
+            (&b"{}"[..], "application/json"),
+            (b" \n[1]", "application/json"),
+            (b"\xEF\xBB\xBF{\"a\":1}", "application/json"),
+            (b"<a/>", "text/xml"),
+            (b"", "text/xml"),
+        ] {
+            assert_eq!(sniff(bytes), expected, "input: {bytes:?}");
+        }
+    }
 }

@@ -96,14 +96,15 @@ impl Serve {
         ));
         let (told, when_told) = tokio::sync::oneshot::channel();
         let serving = async {
-            let answered = listener.serve(Arc::new(front), async { drop(when_told.await) }).await;
-            runner.drain(patience.drain).await && answered
+            let (answered, ended) = listener.serve(Arc::new(front), async { drop(when_told.await) }).await;
+            let left = patience.drain.saturating_sub(ended.elapsed());
+            runner.drain(left).await && answered
         };
         let drained = {
             let mut serving = std::pin::pin!(serving);
             // `next` is cancel-safe, and `serving` is only polled on, never dropped before it ends or we give up.
             tokio::select! {
-                drained = &mut serving => drained,
+                drained = serving.as_mut() => drained,
                 () = signals.next() => {
                     tracing::info!("ending: no more connections are taken");
                     let _ = told.send(());

@@ -10,7 +10,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::Patience;
@@ -57,8 +57,8 @@ impl Listener {
     }
 
     /// Serves until `stop` ends, then takes no more connections and waits for those under way. False: some were
-    /// still under way when the time to drain was over.
-    pub async fn serve(self, front: Arc<Front>, stop: impl Future<Output = ()>) -> bool {
+    /// still under way when the time to drain was over. Also says when draining began.
+    pub async fn serve(self, front: Arc<Front>, stop: impl Future<Output = ()>) -> (bool, Instant) {
         let ending = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -88,7 +88,8 @@ impl Listener {
         }
         front.start_draining();
         drop(self.socket);
-        timeout(self.patience.drain, ending.shutdown()).await.is_ok()
+        let began = Instant::now();
+        (timeout(self.patience.drain, ending.shutdown()).await.is_ok(), began)
     }
 
     /// The next connection, with a place for it.

@@ -1,0 +1,234 @@
+//! `vestibule run`
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+use vestibule_core::{
+    fault::Fault,
+    finding::Outcome,
+    job::{JobId, Reply, ReplyBody},
+    runner::{Runner, RunnerSettings},
+};
+
+use super::{
+    End, Stop,
+    outset::{self, OpenStore},
+    stop::Signals,
+};
+use crate::{
+    config::LogFormat,
+    http::jobs::reply_json,
+    log, screen,
+    wiring::{Plans, directory::same_file},
+};
+
+/// Files worked on at once.
+const AT_ONCE: usize = 8;
+
+/// Put files through a mapping, as callers' documents are: same gate, same models, same store
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  vestibule run samples/quickstart/mappings/claim-triage.map.yaml samples/quickstart/requests/*.xml -o replies
+
+Exit code 1: a document was rejected or failed. The store is the mapping's directory's own; a server that uses it
+must be stopped first.")]
+pub struct Run {
+    /// The mapping (*.map.yaml)
+    mapping: PathBuf,
+    /// The documents
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Folder for the replies; standard output when it is not said
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// One JSON object a file on standard output, with outcome and findings
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of one file.
+struct Finished<'f> {
+    file: &'f Path,
+    result: Result<(JobId, Arc<Reply>), String>,
+}
+
+impl Run {
+    /// Runs all files.
+    pub fn run(self) -> Result<End, Stop> {
+        let registry = outset::registry();
+        let mut plans = Plans::read(outset::directory_around(&self.mapping)?, &registry);
+        let runtime = outset::runtime()?;
+        let house = {
+            let _inside = runtime.enter();
+            plans.assemble(&registry, &outset::secrets)
+        };
+        if !plans.report.is_clean() {
+            return Err(outset::wrong_files(&plans));
+        }
+        let flow = house
+            .flows
+            .iter()
+            .position(|flow| same_file(Path::new(&*flow.mapping.path), &self.mapping))
+            .ok_or_else(|| Stop::wrong_use(format!("{} is not a mapping", self.mapping.display())))?;
+        log::start(LogFormat::Text, "warn");
+        if let Some(output) = &self.output {
+            std::fs::create_dir_all(output)
+                .map_err(|error| Stop::not_reachable(format!("{}: {error}", output.display())))?;
+        }
+        let store = OpenStore::of(&plans)?;
+        let shared = store.as_ref().map(|it| Arc::clone(&it.store));
+        let drain = plans.config.limits.drain;
+        let end = runtime.block_on(async {
+            let mut signals =
+                Signals::listen().map_err(|error| Stop::not_reachable(format!("signals: {error}")))?;
+            let runner = Runner::start(house.flows.clone(), shared, RunnerSettings::default());
+            // Dropping the work drops the waiting only: what was accepted is finished by the runner.
+            let end = tokio::select! {
+                end = self.work(&runner, flow) => end,
+                () = signals.next() => Err(Stop::report("interrupted", End::Interrupted)),
+            };
+            if !runner.drain(drain).await {
+                screen::tell("work was still under way; it is finished by the next start");
+            }
+            end
+        });
+        drop(runtime);
+        if let Some(store) = store {
+            store.close();
+        }
+        end
+    }
+
+    async fn work(&self, runner: &Arc<Runner>, flow: usize) -> Result<End, Stop> {
+        let mut names = HashSet::new();
+        let mut failed = 0_usize;
+        let mut work = stream::iter(&self.files).map(|file| finish(runner, flow, file)).buffered(AT_ONCE);
+        let mut done = 0_usize;
+        while let Some(finished) = work.next().await {
+            done += 1;
+            failed += usize::from(finished.is_bad());
+            self.deliver(&finished, &mut names)?;
+            if screen::is_watched() && self.files.len() > 1 {
+                screen::tell(&format!("{done} of {}: {}", self.files.len(), finished.file.display()));
+            }
+        }
+        if screen::is_watched() && self.files.len() > 1 {
+            screen::tell(&format!("{done} files, {failed} rejected or failed"));
+        }
+        Ok(if failed == 0 { End::Done } else { End::Findings })
+    }
+
+    fn deliver(&self, finished: &Finished<'_>, names: &mut HashSet<String>) -> Result<(), Stop> {
+        let path = finished.file.display().to_string();
+        let (ticket, reply) = match &finished.result {
+            Ok((ticket, reply)) => (*ticket, reply),
+            Err(message) => {
+                screen::tell(&format!("{path}: {message}"));
+                if self.json {
+                    screen::print(&format!("{}\n", json!({ "file": path, "error": message })))?;
+                }
+                return Ok(());
+            }
+        };
+        let written = match (&self.output, &reply.body) {
+            (Some(folder), ReplyBody::Written { media_type, bytes }) => {
+                let name = reply_name(finished.file, media_type, names);
+                let target = folder.join(name);
+                std::fs::write(&target, bytes)
+                    .map_err(|error| Stop::failed(format!("{}: {error}", target.display())))?;
+                Some(target.display().to_string())
+            }
+            _ => None,
+        };
+        if self.json {
+            let mut line = json!({ "file": path });
+            if let (Some(line), Some(all)) = (line.as_object_mut(), reply_json(reply, ticket).as_object_mut()) {
+                line.append(all);
+                if let Some(written) = written {
+                    line.insert("written".into(), written.into());
+                }
+            }
+            screen::print(&format!("{line}\n"))?;
+            return Ok(());
+        }
+        match &reply.body {
+            ReplyBody::Written { bytes, .. } if self.output.is_none() => {
+                screen::print_bytes(bytes)?;
+                screen::print("\n")?;
+            }
+            ReplyBody::Written { .. } => {}
+            ReplyBody::Refused => {
+                screen::tell(&format!("{path}: refused\n{}", super::preview::findings(&reply.findings)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Finished<'_> {
+    fn is_bad(&self) -> bool {
+        match &self.result {
+            Ok((_, reply)) => reply.outcome == Outcome::Reject || reply.body == ReplyBody::Refused,
+            Err(_) => true,
+        }
+    }
+}
+
+async fn finish<'f>(runner: &Arc<Runner>, flow: usize, file: &'f Path) -> Finished<'f> {
+    let result = async {
+        let document = outset::document(file).map_err(|stop| stop.to_string())?;
+        let plan = runner.flows().get(flow).ok_or("there is no such flow")?;
+        let extraction =
+            tokio::task::block_in_place(|| plan.extract(&document)).map_err(|fault| said(&fault))?;
+        runner.call(flow, document, extraction).await.map_err(|fault| said(&fault))
+    };
+    Finished { file, result: result.await }
+}
+
+fn said(fault: &Fault) -> String {
+    let place = fault.place.as_ref().map(|it| format!(" at {it}")).unwrap_or_default();
+    format!("{}: {}{place}", fault.code.code(), fault.message)
+}
+
+/// `claim.xml` → `claim.reply.xml`; a second `claim.xml` of another folder → `claim-2.reply.xml`.
+fn reply_name(file: &Path, media_type: &str, names: &mut HashSet<String>) -> String {
+    let stem = file.file_stem().map_or_else(|| "document".into(), |it| it.to_string_lossy());
+    let bare = media_type.split(';').next().unwrap_or_default().trim();
+    let ending = match bare {
+        "application/json" => "json",
+        _ if bare.ends_with("xml") => "xml",
+        _ => "bin",
+    };
+    let mut name = format!("{stem}.reply.{ending}");
+    let mut number = 1_usize;
+    while !names.insert(name.clone()) {
+        number += 1;
+        name = format!("{stem}-{number}.reply.{ending}");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_reply_is_written_over_another() {
+        let mut names = HashSet::new();
+        for (file, media_type, expected) in [
+            ("a/claim.xml", "text/xml; charset=utf-8", "claim.reply.xml"),
+            ("b/claim.xml", "text/xml", "claim-2.reply.xml"),
+            ("c/claim.xml", "application/json", "claim.reply.json"),
+            ("..", "x", "document.reply.bin"),
+        ] {
+            assert_eq!(reply_name(Path::new(file), media_type, &mut names), expected, "input: {file}");
+        }
+    }
+}
