@@ -14,7 +14,7 @@ pub fn registry() -> Registry {
     Registry {
         formats: vec![],
         frontends: vec![],
-        models: vec![],
+        models: vec![Arc::new(vestibule_model_http::OpenAi::new())],
     }
 }
 
@@ -25,7 +25,7 @@ pub fn rules_schema() -> serde_json::Value {
 
 /// Codes of adapters, with what each means and how to mend it.
 pub fn codes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    std::iter::empty()
+    vestibule_model_http::CODES.into_iter()
 }
 
 /// Blocking work with the name of the thread that it wants.

@@ -7,6 +7,7 @@ mod explain;
 mod house;
 mod http;
 mod log;
+mod pending;
 mod screen;
 mod wiring;
 

@@ -53,7 +53,9 @@ impl Check {
             .map(|directory| {
                 let mut plans = Plans::read(directory, &registry);
                 // A key that is set only where the server runs is no error of the files.
-                plans.assemble(&registry, &|name| Some(outset::secrets(name).unwrap_or_else(|| "unset".into())));
+                plans.assemble(&registry, &|name| {
+                    Some(outset::secrets(name).unwrap_or_else(|| "unset".into()))
+                });
                 plans.report
             })
             .collect();

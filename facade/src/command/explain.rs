@@ -20,8 +20,10 @@ impl Explain {
     /// Prints the text of the code.
     pub fn run(self) -> Result<End, Stop> {
         let Some(code) = self.code else {
-            let rows: Vec<_> =
-                explain::all().into_iter().map(|(code, title)| vec![code.to_owned(), title.to_owned()]).collect();
+            let rows: Vec<_> = explain::all()
+                .into_iter()
+                .map(|(code, title)| vec![code.to_owned(), title.to_owned()])
+                .collect();
             screen::print(&screen::table(&rows))?;
             return Ok(End::Done);
         };

@@ -10,12 +10,7 @@ use vestibule_core::{
 };
 
 use super::{End, Stop, outset};
-use crate::{
-    adapters::StoreReader,
-    http::jobs::job_json,
-    screen,
-    wiring::Plans,
-};
+use crate::{adapters::StoreReader, http::jobs::job_json, screen, wiring::Plans};
 
 /// Look at the jobs of a directory's store, also while a server uses it
 #[derive(Debug, Args)]

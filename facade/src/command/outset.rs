@@ -73,8 +73,8 @@ impl OpenStore {
         let opened = adapters::open_store(&path).map_err(|error| stop_of_store(&*error))?;
         let started: Result<Vec<_>, _> =
             opened.engines.into_iter().map(|it| Runner::on_thread(it.name, it.work)).collect();
-        let engines =
-            started.map_err(|fault| Stop::not_reachable(format!("the store's threads: {}", fault.message)))?;
+        let engines = started
+            .map_err(|fault| Stop::not_reachable(format!("the store's threads: {}", fault.message)))?;
         Ok(Some(Self { store: opened.store, close: opened.close, engines }))
     }
 
@@ -113,8 +113,8 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// A file as a document: what it is says its ending, else its first character.
 pub fn document(path: &Path) -> Result<Document, Stop> {
-    let bytes = read_bounded(path)
-        .map_err(|error| Stop::not_reachable(format!("{}: {error}", path.display())))?;
+    let bytes =
+        read_bounded(path).map_err(|error| Stop::not_reachable(format!("{}: {error}", path.display())))?;
     let ending = path.extension().and_then(|it| it.to_str()).unwrap_or_default().to_ascii_lowercase();
     let media_type = match ending.as_str() {
         "xml" => "text/xml",

@@ -149,7 +149,8 @@ impl Run {
         };
         if self.json {
             let mut line = json!({ "file": path });
-            if let (Some(line), Some(all)) = (line.as_object_mut(), reply_json(reply, ticket).as_object_mut()) {
+            if let (Some(line), Some(all)) = (line.as_object_mut(), reply_json(reply, ticket).as_object_mut())
+            {
                 line.append(all);
                 if let Some(written) = written {
                     line.insert("written".into(), written.into());

@@ -75,7 +75,8 @@ impl Serve {
         store: Option<&OpenStore>,
         started: Instant,
     ) -> Result<End, Stop> {
-        let mut signals = Signals::listen().map_err(|error| Stop::not_reachable(format!("signals: {error}")))?;
+        let mut signals =
+            Signals::listen().map_err(|error| Stop::not_reachable(format!("signals: {error}")))?;
         let config = &plans.config;
         let address = self.listen.unwrap_or(config.listen);
         let patience = Patience { header: config.limits.header, drain: config.limits.drain };
@@ -84,7 +85,7 @@ impl Serve {
             .map_err(|error| Stop::not_reachable(format!("can not listen on {address}: {error}")))?;
         let (flows, services) = (house.flows.len(), house.services.len());
         let store = store.map(|it| Arc::clone(&it.store));
-        let settings = RunnerSettings { most_calls: config.limits.calls, ..RunnerSettings::default() };
+        let settings = RunnerSettings { most_calls: config.limits.calls };
         let runner = Runner::start(house.flows.clone(), store.clone(), settings);
         let front = Front::new(house, Arc::clone(&runner), store, config.limits, config.public_url.clone());
         screen::tell(&format!(
@@ -120,7 +121,9 @@ impl Serve {
             Ok(End::Done)
         } else {
             let seconds = patience.drain.as_secs();
-            Err(Stop::failed(format!("work was still under way after {seconds} s; it is finished after the next start")))
+            Err(Stop::failed(format!(
+                "work was still under way after {seconds} s; it is finished after the next start"
+            )))
         }
     }
 }

@@ -19,8 +19,10 @@ pub struct ConfigFile {
     /// Where jobs are kept: `{ sqlite: data/jobs.db }`, which is also the default, or `none`.
     pub store: Option<StoreFile>,
     /// Models by name, each with one kind and its settings: `desk: { rules: triage.rules.yaml }`.
+    #[expect(dead_code, reason = "checked here, read with its places from the file's tree")]
     pub models: Option<IndexMap<String, IndexMap<String, Value>>>,
     /// Routes by name: the models that a mapping's `ask.route` tries, in order.
+    #[expect(dead_code, reason = "checked here, read with its places from the file's tree")]
     pub routes: Option<IndexMap<String, RouteFile>>,
     /// Bounds of size, time and number.
     pub limits: Option<LimitsFile>,
@@ -57,6 +59,7 @@ pub struct SqliteFile {
 /// The models of a route.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[expect(dead_code, reason = "checked here, read with its places from the file's tree")]
 pub enum RouteFile {
     /// Names of models, tried in order.
     Models(OneOrMany),
@@ -69,7 +72,7 @@ pub enum RouteFile {
 #[serde(deny_unknown_fields)]
 pub struct RouteBlock {
     /// Names of models, tried in order.
-    #[expect(dead_code, reason = "read with their places from the file's tree")]
+    #[expect(dead_code, reason = "checked here, read with its places from the file's tree")]
     pub models: OneOrMany,
 }
 

@@ -31,12 +31,11 @@ pub struct Listener {
     patience: Patience,
 }
 
-/// The place of one connection; dropped with it.
-enum Place {
-    /// It is served.
-    Open(OwnedSemaphorePermit),
-    /// It is told to come again.
-    Busy(OwnedSemaphorePermit),
+/// The place of one connection; free again when it is dropped.
+struct Place {
+    /// True for one beyond the limit: it is told to come again.
+    is_busy: bool,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Listener {
@@ -70,7 +69,7 @@ impl Listener {
             // A reply is written whole; waiting to fill a packet only delays it.
             let _ = stream.set_nodelay(true);
             let front_of_connection = Arc::clone(&front);
-            let is_busy = matches!(place, Place::Busy(_));
+            let is_busy = place.is_busy;
             let service = service_fn(move |request: Request<Incoming>| {
                 let front = Arc::clone(&front_of_connection);
                 async move {
@@ -108,12 +107,12 @@ impl Listener {
 
     async fn place(&self) -> Place {
         if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
-            return Place::Open(permit);
+            return Place { is_busy: false, _permit: permit };
         }
         loop {
             tokio::select! {
-                Ok(permit) = Arc::clone(&self.open).acquire_owned() => return Place::Open(permit),
-                Ok(permit) = Arc::clone(&self.busy).acquire_owned() => return Place::Busy(permit),
+                Ok(permit) = Arc::clone(&self.open).acquire_owned() => return Place { is_busy: false, _permit: permit },
+                Ok(permit) = Arc::clone(&self.busy).acquire_owned() => return Place { is_busy: true, _permit: permit },
                 // Neither semaphore is ever closed.
                 else => sleep(Duration::from_millis(100)).await,
             }

@@ -80,7 +80,8 @@ fn root_around(file: &Path) -> PathBuf {
         return folder;
     }
     let above = folder.join("..");
-    let is_mappings = folder.canonicalize().is_ok_and(|it| it.file_name().is_some_and(|name| name == "mappings"));
+    let is_mappings =
+        folder.canonicalize().is_ok_and(|it| it.file_name().is_some_and(|name| name == "mappings"));
     match folder.parent() {
         _ if !is_mappings => folder,
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -108,7 +109,8 @@ mod tests {
 
     #[test]
     fn mappings_are_found_by_their_ending_and_sorted() {
-        let root = world(&["vestibule.yaml", "mappings/b.map.yaml", "mappings/a.map.yaml", "mappings/a.test.yaml"]);
+        let root =
+            world(&["vestibule.yaml", "mappings/b.map.yaml", "mappings/a.map.yaml", "mappings/a.test.yaml"]);
         let found = Directory::at(root.path()).unwrap();
         let folder = root.path().join("mappings");
         assert_eq!(found.mappings, [folder.join("a.map.yaml"), folder.join("b.map.yaml")]);

@@ -10,12 +10,7 @@ use std::{path::Path, sync::Arc};
 
 use vestibule_core::{
     flow::Flow,
-    mapping::{
-        Surroundings, compile,
-        diagnostic::Diagnostics,
-        plan::Mapping,
-        syntax,
-    },
+    mapping::{diagnostic::Diagnostics, plan::Mapping, syntax},
     registry::Registry,
 };
 
@@ -27,6 +22,7 @@ use self::{
 use crate::{
     config::{Config, codes},
     house::House,
+    pending::{Surroundings, compile},
 };
 
 /// Secrets by their environment name.
@@ -84,7 +80,11 @@ impl Plans {
         let folder = match Folder::new(&self.directory.root, parent) {
             Ok(folder) => folder,
             Err(error) => {
-                self.report.add_loose(path, codes::UNREADABLE, format!("its folder can not be read: {error}"));
+                self.report.add_loose(
+                    path,
+                    codes::UNREADABLE,
+                    format!("its folder can not be read: {error}"),
+                );
                 return None;
             }
         };
@@ -104,8 +104,11 @@ impl Plans {
     /// Opens the models of every mapping and puts flows and services together. Without a problem in the report, all
     /// of them are there.
     pub fn assemble(&mut self, registry: &Arc<Registry>, secrets: Secrets<'_>) -> House {
-        let mut house =
-            House { registry: Arc::clone(registry), flows: Vec::new(), services: std::collections::HashMap::new() };
+        let mut house = House {
+            registry: Arc::clone(registry),
+            flows: Vec::new(),
+            services: std::collections::HashMap::new(),
+        };
         let mut offered = Vec::new();
         for plan in &self.mappings {
             let mut opening = models::Opening {
@@ -164,7 +167,8 @@ fn read_text(path: &Path, report: &mut Report) -> Option<String> {
     match String::from_utf8(bytes) {
         Ok(text) => Some(text),
         Err(error) => {
-            let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|it| **it == b'\n');
+            let line =
+                error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|it| **it == b'\n');
             let message = format!("line {} is not UTF-8 text", line.count() + 1);
             report.add_loose(path, codes::UNREADABLE, message);
             None

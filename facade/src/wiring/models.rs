@@ -4,9 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use vestibule_core::{
     mapping::{
-        diagnostic::Diagnostics,
+        diagnostic::{Diagnostics, Span},
         plan::Fallback,
-        syntax::{Kind, Node},
+        syntax::{self, Node},
     },
     ports::{Model, ModelRequest},
     registry::Registry,
@@ -86,34 +86,46 @@ impl Opening<'_> {
         let opened: Vec<Option<Option<Arc<dyn Model>>>> = steps
             .iter()
             .map(|step| match step {
-                Fallback::Rules { path, span } => {
-                    let kind = Kind::Scalar { text: path.clone(), plain: true };
-                    let settings = Node { span: span.clone(), kind };
-                    self.open_rules(plan, path, &settings).map(Some)
-                }
+                Fallback::Rules { path, span } => self.open_rules(plan, path, span).map(Some),
                 Fallback::Cached(_) | Fallback::Answer(_) => Some(None),
             })
             .collect();
         opened.into_iter().collect()
     }
 
-    fn open_rules(&mut self, plan: &MappingPlan, path: &str, settings: &Node) -> Option<Arc<dyn Model>> {
+    fn open_rules(&mut self, plan: &MappingPlan, path: &str, span: &Span) -> Option<Arc<dyn Model>> {
         let mut found = Diagnostics::default();
-        let Some(kind) = self.registry.model(RULES) else {
-            let title = "this program has no decision tables";
-            found.push(codes::MODEL_KIND, &settings.span, title, "needs the kind `rules`");
-            self.report.extend(plan.file, found);
-            return None;
+        let settings = self.report.text(plan.file).and_then(|text| rules_node(text, span));
+        let opened = match (self.registry.model(RULES), &settings) {
+            (Some(kind), Some(settings)) => {
+                let request = ModelRequest {
+                    name: path,
+                    settings,
+                    mapping: &plan.mapping,
+                    files: &plan.folder,
+                    secrets: self.secrets,
+                };
+                kind.open(request, &mut found).filter(|_| found.is_empty())
+            }
+            _ => {
+                found.push(
+                    codes::MODEL_KIND,
+                    span,
+                    "this program has no decision tables",
+                    "needs the kind `rules`",
+                );
+                None
+            }
         };
-        let request = ModelRequest {
-            name: path,
-            settings,
-            mapping: &plan.mapping,
-            files: &plan.folder,
-            secrets: self.secrets,
-        };
-        let opened = kind.open(request, &mut found).filter(|_| found.is_empty());
         self.report.extend(plan.file, found);
         opened
     }
+}
+
+/// The node of a fallback's `rules:`, as a model kind takes its settings.
+fn rules_node(text: &str, span: &Span) -> Option<Node> {
+    let mut known = Diagnostics::default();
+    let root = syntax::parse(text, &mut known)?;
+    let steps = root.get("ask")?.get("fallback")?.items();
+    steps.iter().filter_map(|step| step.get(RULES)).find(|node| node.span == *span).cloned()
 }

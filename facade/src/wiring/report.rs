@@ -35,21 +35,31 @@ impl Report {
     /// Adds a file that was read.
     pub fn add(&mut self, path: &Path, text: String) -> FileId {
         let id = FileId(self.files.len());
-        self.files.push(Examined { path: path.display().to_string(), text, diagnostics: Diagnostics::default() });
+        self.files.push(Examined {
+            path: path.display().to_string(),
+            text,
+            diagnostics: Diagnostics::default(),
+        });
         id
     }
 
+    /// The text of a file that was read.
+    pub fn text(&self, file: FileId) -> Option<&str> {
+        self.files.get(file.0).map(|it| it.text.as_str())
+    }
+
     /// Adds what was found in a file. What is known already is not repeated: a model that serves three flows is
-    /// judged three times.
-    pub fn extend(&mut self, file: FileId, found: Diagnostics) {
-        let Some(file) = self.files.get_mut(file.0) else { return };
-        if file.diagnostics.is_empty() {
-            file.diagnostics = found;
-            return;
+    /// judged three times, and a decision table may be named by several files.
+    pub fn extend(&mut self, file: FileId, mut found: Diagnostics) {
+        found.all.retain(|new| {
+            !self.files.iter().enumerate().any(|(position, known)| {
+                let here = position == file.0;
+                known.diagnostics.all.iter().any(|old| (here && old == new) || is_same_elsewhere(old, new))
+            })
+        });
+        if let Some(file) = self.files.get_mut(file.0) {
+            file.diagnostics.extend(found);
         }
-        let new: Vec<Diagnostic> =
-            found.all.into_iter().filter(|it| !file.diagnostics.all.contains(it)).collect();
-        file.diagnostics.all.extend(new);
     }
 
     /// Adds a problem of a file that has no place in it.
@@ -99,5 +109,58 @@ impl Report {
         let loose = self.loose.iter();
         out.extend(loose.map(|it| json!({ "path": it.path, "code": it.code, "title": it.message })));
         out
+    }
+}
+
+/// True for one problem of a file that two files name, whatever paths they name it by.
+fn is_same_elsewhere(old: &Diagnostic, new: &Diagnostic) -> bool {
+    match (&old.file, &new.file) {
+        (Some(one), Some(other)) => {
+            one.text == other.text && old.span == new.span && old.code == new.code && old.title == new.title
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use vestibule_core::mapping::diagnostic::SourceFile;
+
+    use super::*;
+
+    fn problem(title: &str, file: Option<&str>) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        let file = file.map(|path| Arc::new(SourceFile { path: path.into(), text: "a: b\n".into() }));
+        found.push("C001", &(0..1), title, "here").file = file;
+        found
+    }
+
+    #[test]
+    fn one_problem_is_reported_once_however_often_it_is_found() {
+        let mut report = Report::default();
+        let one = report.add(Path::new("vestibule.yaml"), "x: y\n".into());
+        let other = report.add(Path::new("a.map.yaml"), "x: y\n".into());
+        report.extend(one, problem("wrong", None));
+        report.extend(one, problem("wrong", None));
+        assert_eq!(report.errors(), 1);
+        report.extend(other, problem("wrong", None));
+        assert_eq!(report.errors(), 2, "the same words in another file are another problem");
+        report.extend(one, problem("wrong", Some("mappings/t.rules.yaml")));
+        report.extend(other, problem("wrong", Some("t.rules.yaml")));
+        assert_eq!(report.errors(), 3, "one table by two paths is one table");
+        assert_eq!(report.files(), 2);
+    }
+
+    #[test]
+    fn a_problem_without_a_place_counts_and_names_its_file() {
+        let mut report = Report::default();
+        report.add_loose(Path::new("gone.map.yaml"), "C006", "the file can not be read: not found");
+        assert_eq!((report.files(), report.errors()), (1, 1));
+        assert_eq!(
+            report.render(false),
+            "error[C006]: the file can not be read: not found\n --> gone.map.yaml\n\n"
+        );
     }
 }
