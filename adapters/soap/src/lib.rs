@@ -1,1 +1,3 @@
-//! stub
+//! XML documents and SOAP 1.1 and 1.2 messages: read strictly, checked against a contract, written, described.
+
+pub mod xml;
