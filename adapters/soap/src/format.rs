@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vestibule_core::{
     document::{Document, Hash},
     fault::{Fault, FaultCode},
-    mapping::plan::Mapping,
+    mapping::plan::{Mapping, Source as Form},
     ports::{Contract, Extraction, Extractor, Files, Format, Renderer},
     tree::{NodeId, Tree},
 };
@@ -55,7 +55,7 @@ impl Format for XmlFormat {
     }
 
     fn extractor(&self, mapping: &Mapping) -> Result<Arc<dyn Extractor>, Fault> {
-        Ok(Arc::new(XmlExtractor { limits: self.limits.clone(), reading: Reading::of(mapping) }))
+        Ok(Arc::new(XmlExtractor { limits: self.limits.clone(), mapping: reading_part(mapping) }))
     }
 
     fn renderer(&self, mapping: &Mapping) -> Result<Arc<dyn Renderer>, Fault> {
@@ -63,19 +63,47 @@ impl Format for XmlFormat {
     }
 }
 
+/// What reading needs of a mapping, to be kept as long as the reader lives.
+fn reading_part(mapping: &Mapping) -> Mapping {
+    Mapping {
+        name: Arc::clone(&mapping.name),
+        version: mapping.version,
+        owner: None,
+        path: Arc::clone(&mapping.path),
+        receive: Vec::new(),
+        source: Form {
+            kind: Arc::clone(&mapping.source.kind),
+            contract: None,
+            contract_path: None,
+            encoding: mapping.source.encoding.clone(),
+            timezone: mapping.source.timezone.clone(),
+            each: mapping.source.each.clone(),
+            only: None,
+            trailer: mapping.source.trailer.clone(),
+        },
+        record: Arc::clone(&mapping.record),
+        checks: Vec::new(),
+        ask: None,
+        back: None,
+        key: Vec::new(),
+        durability: mapping.durability,
+        deadline: mapping.deadline,
+    }
+}
+
 struct XmlExtractor {
     limits: Limits,
-    reading: Reading,
+    mapping: Mapping,
 }
 
 impl Extractor for XmlExtractor {
     fn extract(&self, document: &Document) -> Result<Extraction, Fault> {
-        let otherwise = self.reading.mapping.source.encoding.as_deref();
+        let otherwise = self.mapping.source.encoding.as_deref();
         let source = Source::decode(&document.bytes, document.charset.as_deref(), otherwise, &self.limits)?;
         let tree = source.parse(&self.limits, Options::default())?;
         let root = tree.root().ok_or_else(|| Fault::new(FaultCode::Malformed, "no root element"))?;
         let payload = payload(&tree, root)?;
-        Ok(extract(&tree, payload, source.text(), &self.reading.mapping, document))
+        Ok(extract(&tree, payload, source.text(), &self.mapping, document))
     }
 }
 
@@ -84,7 +112,9 @@ fn payload(tree: &Tree<'_>, root: NodeId) -> Result<NodeId, Fault> {
     if !is_envelope(tree, root) {
         return Ok(root);
     }
-    let body = tree.children(root).find(|it| tree.name(*it) == "Body" && tree.namespace(*it) == tree.namespace(root));
+    let body = tree
+        .children(root)
+        .find(|it| tree.name(*it) == "Body" && tree.namespace(*it) == tree.namespace(root));
     body.and_then(|it| tree.children(it).next())
         .ok_or_else(|| Fault::new(FaultCode::NotUnderstood, "the SOAP Body is empty").at("/Envelope/Body"))
 }
@@ -97,7 +127,7 @@ pub(crate) fn extract(
     mapping: &Mapping,
     document: &Document,
 ) -> Extraction {
-    let mut extraction = vestibule_core::tree::extract(tree, payload, mapping, document);
+    let mut extraction = vestibule_core::tree::extract::extract(tree, payload, mapping, document);
     extraction.payload = text.get(tree.span(payload)).map(|it| Hash::of(it.as_bytes()));
     extraction
 }

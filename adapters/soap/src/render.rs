@@ -261,7 +261,10 @@ impl Node {
         if let Some(each) = self.each {
             return matches!(get(level, each), Some(WrittenItem::Each { items, .. }) if !items.is_empty());
         }
-        self.text.into_iter().chain(self.attributes.iter().map(|(_, index)| *index)).any(|it| get(level, it).is_some())
+        self.text
+            .into_iter()
+            .chain(self.attributes.iter().map(|(_, index)| *index))
+            .any(|it| get(level, it).is_some())
             || self.children.iter().any(|it| it.has_value(level))
     }
 

@@ -79,7 +79,9 @@ fn roots<'c>(contract: &'c WsdlContract, operation: Option<&str>, direction: Dir
         (Some(operation), Direction::Reply) => operation.reply.iter().collect(),
         (None, _) if operation.is_some() => Vec::new(),
         (None, _) if contract.operations.is_empty() => contract.schemas.element_order.iter().collect(),
-        (None, Direction::Request) => contract.operations.iter().filter_map(|it| it.request.as_ref()).collect(),
+        (None, Direction::Request) => {
+            contract.operations.iter().filter_map(|it| it.request.as_ref()).collect()
+        }
         (None, Direction::Reply) => contract.operations.iter().filter_map(|it| it.reply.as_ref()).collect(),
     };
     let document = Rc::new(Place { here: Here::Document, above: None });

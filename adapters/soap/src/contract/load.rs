@@ -51,13 +51,18 @@ pub(super) fn load(path: &str, files: &dyn Files) -> Result<WsdlContract, Fault>
             continue;
         }
         if seen.len() > MOST_DOCUMENTS {
-            return Err(Fault::new(FaultCode::TooLarge, format!("{path}: more than {MOST_DOCUMENTS} documents")));
+            return Err(Fault::new(
+                FaultCode::TooLarge,
+                format!("{path}: more than {MOST_DOCUMENTS} documents"),
+            ));
         }
         let bytes = files.read(&next.path).map_err(|error| {
             Fault::new(FaultCode::NotFound, format!("{}: can not be read", next.path)).because(error)
         })?;
         let first = seen.len() == 1;
-        for needed in document(&next, &bytes, first, &mut loaded).map_err(|fault| within(&next.path, fault))? {
+        for needed in
+            document(&next, &bytes, first, &mut loaded).map_err(|fault| within(&next.path, fault))?
+        {
             pending.extend(beside(&next.path, needed));
         }
     }
@@ -142,13 +147,16 @@ fn operations(loaded: &Loaded) -> Result<Vec<Operation>, Fault> {
         }
     }
     if definitions.bindings.is_empty() {
-        let all = definitions.port_type_order.iter().filter_map(|it| definitions.port_types.get(it)).flatten();
+        let all =
+            definitions.port_type_order.iter().filter_map(|it| definitions.port_types.get(it)).flatten();
         all.filter_map(|it| served(definitions, it, None).ok()).for_each(|it| add(&mut found, it));
     }
     match refused {
         Some((binding, operation, reason)) if found.is_empty() => Err(Fault::new(
             FaultCode::NotUnderstood,
-            format!("operation `{operation}` of binding `{binding}` {reason}; only document/literal can be used"),
+            format!(
+                "operation `{operation}` of binding `{binding}` {reason}; only document/literal can be used"
+            ),
         )),
         _ => Ok(found),
     }
@@ -161,7 +169,11 @@ fn add(all: &mut Vec<Operation>, operation: Operation) {
     }
 }
 
-fn served(definitions: &Definitions, it: &Abstract, bound: Option<&Bound>) -> Result<Operation, &'static str> {
+fn served(
+    definitions: &Definitions,
+    it: &Abstract,
+    bound: Option<&Bound>,
+) -> Result<Operation, &'static str> {
     if bound.is_some_and(|it| it.encoded) {
         return Err(if bound.is_some_and(|it| it.rpc) { "is rpc/encoded" } else { "is document/encoded" });
     }
@@ -188,7 +200,9 @@ fn body(
     let mut in_body = parts.iter().filter(|it| in_body(&it.name));
     match (in_body.next(), in_body.next()) {
         (None, _) => Ok(None),
-        (Some(part), None) => part.element.clone().map(Some).ok_or("has a part that is a type, not an element"),
+        (Some(part), None) => {
+            part.element.clone().map(Some).ok_or("has a part that is a type, not an element")
+        }
         // A header's part may stand in the same message; where the body does not say, its element comes first.
         (Some(part), Some(_)) if listed.is_none() => {
             part.element.clone().map(Some).ok_or("has a part that is a type, not an element")

@@ -75,6 +75,11 @@ impl WsdlContract {
         if all.next().is_some() { None } else { self.schemas.elements.get(name) }
     }
 
+    /// True for a WSDL, false for a schema.
+    pub fn is_service(&self) -> bool {
+        self.is_wsdl
+    }
+
     /// What the schemas declare.
     pub fn schemas(&self) -> &Schemas {
         &self.schemas

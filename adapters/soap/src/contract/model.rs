@@ -178,13 +178,7 @@ impl Schemas {
         found
     }
 
-    fn children_of_named<'s>(
-        &'s self,
-        name: &QName,
-        found: &mut Children<'s>,
-        seen: &mut Seen,
-        hops: usize,
-    ) {
+    fn children_of_named<'s>(&'s self, name: &QName, found: &mut Children<'s>, seen: &mut Seen, hops: usize) {
         match self.types.get(name) {
             Some(kind) => self.children_of_type(kind, found, seen, hops),
             None => found.open |= !is_builtin(name),

@@ -28,7 +28,12 @@ struct Reading<'t, 's> {
 }
 
 /// Adds what the schema at `node` declares; returns the documents that it needs.
-pub(super) fn read(tree: &Tree<'_>, node: NodeId, including: Option<&Arc<str>>, into: &mut Schemas) -> Vec<Needed> {
+pub(super) fn read(
+    tree: &Tree<'_>,
+    node: NodeId,
+    including: Option<&Arc<str>>,
+    into: &mut Schemas,
+) -> Vec<Needed> {
     let own = tree.attribute(node, "targetNamespace");
     let target: Arc<str> = own.map_or_else(|| including.map_or_else(|| "".into(), Arc::clone), Into::into);
     let qualified = |name| tree.attribute(node, name).is_some_and(|it| it.trim() == "qualified");
@@ -109,7 +114,8 @@ impl Reading<'_, '_> {
             Some(name) => TypeRef::Named(name),
             None => inline.unwrap_or(TypeRef::Any),
         };
-        let nillable = self.tree.attribute(node, "nillable").is_some_and(|it| matches!(it.trim(), "true" | "1"));
+        let nillable =
+            self.tree.attribute(node, "nillable").is_some_and(|it| matches!(it.trim(), "true" | "1"));
         Element { name, kind, stands_for: self.qname(node, "substitutionGroup"), nillable }
     }
 

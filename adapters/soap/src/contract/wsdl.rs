@@ -78,10 +78,10 @@ pub(super) fn read(tree: &Tree<'_>, node: NodeId, into: &mut Definitions) -> (Ve
     let mut needed = Vec::new();
     for child in children(tree, node, WSDL) {
         match tree.name(child) {
-            "import" => needed.extend(tree.attribute(child, "location").map(|location| Needed {
-                location: location.trim().to_owned(),
-                chameleon: None,
-            })),
+            "import" => needed.extend(
+                tree.attribute(child, "location")
+                    .map(|location| Needed { location: location.trim().to_owned(), chameleon: None }),
+            ),
             "types" => schemas.extend(named(tree, child, XSD, "schema")),
             "message" => {
                 into.messages.insert(own(child), parts(tree, child));
@@ -141,7 +141,8 @@ fn bound(tree: &Tree<'_>, node: NodeId, style: &str) -> Bound {
         let at = named(tree, node, WSDL, name).next()?;
         tree.children(at).find(|it| is_soap(tree, *it) && tree.name(*it) == "body")
     };
-    let encoded = |name| body(name).and_then(|it| tree.attribute(it, "use")).is_some_and(|it| it.trim() == "encoded");
+    let encoded =
+        |name| body(name).and_then(|it| tree.attribute(it, "use")).is_some_and(|it| it.trim() == "encoded");
     let parts = |name| {
         let listed = tree.attribute(body(name)?, "parts")?;
         Some(listed.split_whitespace().map(str::to_owned).collect())

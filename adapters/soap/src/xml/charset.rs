@@ -36,7 +36,9 @@ impl Named {
     /// Both can be true of the same bytes.
     fn agrees(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Utf16, Self::Known(it)) | (Self::Known(it), Self::Utf16) => it == UTF_16LE || it == UTF_16BE,
+            (Self::Utf16, Self::Known(it)) | (Self::Known(it), Self::Utf16) => {
+                it == UTF_16LE || it == UTF_16BE
+            }
             // What is only ASCII reads the same in UTF-8; other bytes are refused by it.
             (Self::Ascii, Self::Known(it)) | (Self::Known(it), Self::Ascii) => it == UTF_8,
             _ => self == other,

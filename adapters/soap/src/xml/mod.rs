@@ -106,7 +106,8 @@ pub fn read(bytes: &[u8], charset: Option<&str>, limits: &Limits) -> Result<(), 
 /// Bytes of an attribute's value inside `element`, the text of a well-formed element that begins with its start tag.
 pub(crate) fn attribute_span(element: &str, name: &str) -> Option<Range<usize>> {
     let inside = element.strip_prefix('<')?;
-    let (tag_name, rest) = tag::name(inside.split_once('>').map_or(inside, |(head, _)| head).trim_end_matches('/'));
+    let (tag_name, rest) =
+        tag::name(inside.split_once('>').map_or(inside, |(head, _)| head).trim_end_matches('/'));
     let mut end = 0;
     // A `>` inside a quoted value is not the tag's end: look on until the quotes are even.
     let rest = if rest.is_empty() { "" } else { element.get(1 + tag_name.len()..)? };

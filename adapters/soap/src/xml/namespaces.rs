@@ -19,7 +19,11 @@ pub(super) struct Expanded {
 impl Expanded {
     /// Keeps a name as long as the document lives. `None`: there is no more room.
     pub(super) fn keep(&self, name: &str) -> Option<&str> {
-        self.cells.iter().map(|cell| cell.get_or_init(|| name.into())).find(|kept| &***kept == name).map(|it| &**it)
+        self.cells
+            .iter()
+            .map(|cell| cell.get_or_init(|| name.into()))
+            .find(|kept| &***kept == name)
+            .map(|it| &**it)
     }
 }
 

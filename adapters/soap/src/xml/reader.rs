@@ -45,6 +45,8 @@ type Step = Result<(), (Problem, usize)>;
 
 impl<'a> Strict<'a> {
     pub(super) fn new(text: &'a str, limits: &'a Limits, options: Options, expanded: &'a Expanded) -> Self {
+        let mut builder = TreeBuilder::with_capacity((text.len() / BYTES_PER_NODE).min(limits.elements));
+        builder.set_source(text);
         Self {
             text,
             limits,
@@ -53,7 +55,7 @@ impl<'a> Strict<'a> {
             bindings: Bindings::default(),
             open: Vec::with_capacity(16),
             attributes: Vec::new(),
-            builder: TreeBuilder::with_capacity((text.len() / BYTES_PER_NODE).min(limits.elements)),
+            builder,
             elements: 0,
             text_bytes: 0,
         }
@@ -363,7 +365,8 @@ fn pseudo<'t>(text: &'t str, name: &str) -> Option<(&'t str, &'t str)> {
         return None;
     }
     let space = [' ', '\t', '\n', '\r'];
-    let after = trimmed.strip_prefix(name)?.trim_start_matches(space).strip_prefix('=')?.trim_start_matches(space);
+    let after =
+        trimmed.strip_prefix(name)?.trim_start_matches(space).strip_prefix('=')?.trim_start_matches(space);
     let quote = after.chars().next().filter(|it| matches!(it, '"' | '\''))?;
     after.get(1..)?.split_once(quote)
 }

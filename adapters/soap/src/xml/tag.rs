@@ -52,7 +52,8 @@ pub(super) fn attributes<'a>(
         let name = name.trim_end_matches([' ', '\t', '\n', '\r']);
         let (prefix, local) = split(name).ok_or((Problem::Name, at))?;
         let after = after.trim_start_matches([' ', '\t', '\n', '\r']);
-        let quote = after.chars().next().filter(|it| matches!(it, '"' | '\'')).ok_or((Problem::Attribute, at))?;
+        let quote =
+            after.chars().next().filter(|it| matches!(it, '"' | '\'')).ok_or((Problem::Attribute, at))?;
         let (raw, after) =
             after.get(1..).and_then(|it| it.split_once(quote)).ok_or((Problem::Attribute, at))?;
         if raw.len() > limits.attribute_bytes {

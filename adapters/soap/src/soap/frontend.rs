@@ -1,0 +1,92 @@
+//! The word `soap` of `receive`.
+
+use std::sync::Arc;
+
+use vestibule_core::{
+    mapping::diagnostic::{Diagnostic, Diagnostics},
+    ports::{Direction, Files, Frontend, Offered, Service},
+};
+
+use super::service::{Route, SoapService};
+use crate::{
+    contract::model::QName,
+    render::{contract_of, own_namespace},
+    xml::Limits,
+};
+
+/// SOAP over HTTP, both versions, document/literal.
+#[derive(Debug, Default, Clone)]
+pub struct SoapFrontend {
+    limits: Limits,
+}
+
+impl SoapFrontend {
+    /// With limits of one's own.
+    pub fn with_limits(limits: Limits) -> Self {
+        Self { limits }
+    }
+}
+
+impl Frontend for SoapFrontend {
+    fn kind(&self) -> &'static str {
+        "soap"
+    }
+
+    fn service(
+        &self,
+        name: &str,
+        flows: Vec<Offered>,
+        _files: &dyn Files,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<dyn Service>> {
+        let mut routes: Vec<Route> = Vec::with_capacity(flows.len());
+        let before = diagnostics.all.len();
+        for offered in flows {
+            let span = offered.channel.span.clone();
+            let problem = match route(offered) {
+                Ok(route) if routes.iter().any(|it| it.root == route.root) => {
+                    Err(format!("another mapping already receives `{}` of this service", route.root.local))
+                }
+                Ok(route) => {
+                    routes.push(route);
+                    Ok(())
+                }
+                Err(title) => Err(title),
+            };
+            if let Err(title) = problem {
+                diagnostics.all.push(Diagnostic {
+                    code: "M071",
+                    title,
+                    span,
+                    label: "received here".into(),
+                    also: Vec::new(),
+                    help: Vec::new(),
+                    fix: None,
+                });
+            }
+        }
+        let service = SoapService { name: name.into(), routes, limits: self.limits.clone() };
+        (diagnostics.all.len() == before).then(|| Arc::new(service) as Arc<dyn Service>)
+    }
+}
+
+fn route(offered: Offered) -> Result<Route, String> {
+    let Offered { mapping, channel, flow } = offered;
+    let named = channel.get("operation");
+    let Some((contract, _)) = contract_of(&mapping).filter(|(contract, _)| contract.is_service()) else {
+        let operation: Arc<str> = named.unwrap_or(&mapping.name).into();
+        let root = QName { namespace: own_namespace(&mapping).into(), local: Arc::clone(&operation) };
+        let actions = vec![format!("{}/{operation}", root.namespace), operation.to_string()];
+        return Ok(Route { flow, mapping, operation, root, strict_namespace: false, actions });
+    };
+    let operation = contract.operation(named).ok_or_else(|| match named {
+        Some(named) => format!("the contract has no operation `{named}`"),
+        None => "the contract has more than one operation: say which".to_owned(),
+    })?;
+    let root = contract.message(Some(&operation.name), Direction::Request).map(|it| it.name.clone());
+    let root = root.or_else(|| operation.request.clone()).ok_or_else(|| {
+        format!("operation `{}` has an empty request: there is nothing to read", operation.name)
+    })?;
+    let (name, actions) = (operation.name.as_str().into(), operation.actions.clone());
+    Ok(Route { flow, mapping, operation: name, root, strict_namespace: true, actions })
+}

@@ -1,0 +1,14 @@
+//! SOAP 1.1 and 1.2: envelopes, faults, dispatch, and the description of a service.
+
+mod answer;
+mod content_type;
+mod describe;
+mod envelope;
+mod frontend;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{FAULT_NAMESPACE, FAULT_SCHEMA};
+pub(crate) use envelope::is_envelope;
+pub use frontend::SoapFrontend;
