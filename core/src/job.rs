@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{document::{Document, Hash}, finding::{Finding, Outcome}};
+use crate::{
+    document::{Document, Hash},
+    finding::{Finding, Outcome},
+};
 
 /// The name of a job; also the ticket that a caller gets. Sortable by time (UUID version 7).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -234,10 +237,10 @@ impl Job {
     #[must_use]
     pub fn without_payloads(mut self) -> Self {
         self.document.bytes = Bytes::new();
-        if let JobState::Answered { reply } | JobState::Returned { reply } = &mut self.state {
-            if let ReplyBody::Written { bytes, .. } = &mut reply.body {
-                *bytes = Bytes::new();
-            }
+        if let JobState::Answered { reply } | JobState::Returned { reply } = &mut self.state
+            && let ReplyBody::Written { bytes, .. } = &mut reply.body
+        {
+            *bytes = Bytes::new();
         }
         self
     }

@@ -125,6 +125,11 @@ impl SqliteStore {
         self.shared.questions.close();
     }
 
+    /// How many commits succeeded since it was opened; for metrics.
+    pub fn commits(&self) -> u64 {
+        self.shared.health.commits()
+    }
+
     async fn change<C: Change>(&self, change: C) -> Result<C::Output, Fault> {
         let (call, result) = Call::new(change);
         self.shared.changes.push(call).await.map_err(|_| closed())?;

@@ -1,6 +1,6 @@
 //! Reading, beside the writer and never in its way.
 
-use std::path::Path;
+use std::{fs::OpenOptions, path::Path};
 
 use rusqlite::{Connection, params};
 use vestibule_core::{
@@ -10,6 +10,7 @@ use vestibule_core::{
 
 use crate::{
     error::{StoreError, fault},
+    ownership::private,
     row,
     schema::open_reader,
     settings::Settings,
@@ -48,29 +49,39 @@ impl Reader {
 
     /// The list of jobs in this state; its parameters are the flow, or null, and the limit.
     pub(crate) fn list_sql(state: Option<&str>) -> Result<String, Fault> {
-        let state = state.map(state_condition).transpose()?.unwrap_or("TRUE");
+        let (index, state) = state.map(state_condition).transpose()?.unwrap_or(("", "TRUE"));
         let columns = row::WITHOUT_PAYLOADS;
-        Ok(format!("{columns} WHERE {state} AND (?1 IS NULL OR j.flow = ?1) ORDER BY j.seq DESC LIMIT ?2"))
+        Ok(format!(
+            "{columns} FROM jobs j {index} LEFT JOIN replies r ON r.job = j.seq \
+             WHERE {state} AND (?1 IS NULL OR j.flow = ?1) ORDER BY j.seq DESC LIMIT ?2"
+        ))
     }
 
-    /// Writes a consistent copy of the whole store to a new file, while a server goes on. The file must not exist.
+    /// Writes a consistent copy of the whole store to a new file, durably, while a server goes on. Only its owner may
+    /// read it. The file must not exist.
     pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         let refused = |source| StoreError::Refused { path: path.to_path_buf(), source };
+        let unwritable = |source| StoreError::Unwritable { path: path.to_path_buf(), source };
         let target =
             path.to_str().ok_or_else(|| refused(rusqlite::Error::InvalidPath(path.to_path_buf())))?;
+        // SQLite fills an empty file, and leaves its rights as they are.
+        let file = private(OpenOptions::new().write(true).create_new(true)).open(path).map_err(unwritable)?;
         self.db.execute("VACUUM INTO ?1", [target]).map_err(refused)?;
-        Ok(())
+        file.sync_all().map_err(unwritable)
     }
 }
 
-/// Conditions as the partial indexes state them, so that SQLite can use these.
-fn state_condition(word: &str) -> Result<&'static str, Fault> {
+/// The index to read and the condition as that partial index states it. Named, because without statistics SQLite
+/// rather walks through all jobs in the order of the list.
+fn state_condition(word: &str) -> Result<(&'static str, &'static str), Fault> {
+    const OPEN: &str = "INDEXED BY jobs_open";
+    const KEPT: &str = "INDEXED BY jobs_kept";
     match word {
-        "queued" => Ok("j.state < 2 AND j.state = 0"),
-        "leased" => Ok("j.state < 2 AND j.state = 1"),
-        "answered" => Ok("j.state IN (2, 3) AND j.state = 2"),
-        "dead" => Ok("j.state IN (2, 3) AND j.state = 3"),
-        "returned" => Ok("j.state = 4"),
+        "queued" => Ok((OPEN, "j.state < 2 AND j.state = 0")),
+        "leased" => Ok((OPEN, "j.state < 2 AND j.state = 1")),
+        "answered" => Ok((KEPT, "j.state IN (2, 3) AND j.state = 2")),
+        "dead" => Ok((KEPT, "j.state IN (2, 3) AND j.state = 3")),
+        "returned" => Ok(("", "j.state = 4")),
         _ => {
             let known = JobState::WORDS.join(", ");
             Err(Fault::new(

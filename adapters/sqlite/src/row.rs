@@ -23,11 +23,10 @@ pub(crate) const WHOLE: &str = "SELECT j.id, j.flow, j.key, j.state, j.attempt, 
      r.outcome, r.media_type, r.bytes, r.findings, r.answered_by \
      FROM jobs j JOIN documents d ON d.job = j.seq LEFT JOIN replies r ON r.job = j.seq ";
 
-/// The same columns with empty payloads, which SQLite then does not read from the disk.
+/// The same columns with empty payloads, which SQLite then does not read from the disk. Needs jobs `j` and replies `r`.
 pub(crate) const WITHOUT_PAYLOADS: &str = "SELECT j.id, j.flow, j.key, j.state, j.attempt, j.due, j.accepted, \
      j.changed, j.received, j.media_type, j.charset, j.name, j.cause, x'', \
-     r.outcome, r.media_type, iif(r.media_type IS NULL, NULL, x''), r.findings, r.answered_by \
-     FROM jobs j LEFT JOIN replies r ON r.job = j.seq ";
+     r.outcome, r.media_type, iif(r.media_type IS NULL, NULL, x''), r.findings, r.answered_by ";
 
 /// The whole job of this row number.
 pub(crate) fn by_seq(db: &Connection, seq: i64) -> rusqlite::Result<Job> {

@@ -25,11 +25,12 @@ pub(crate) struct Health {
     started: Instant,
     /// Milliseconds from `started` to the last commit that succeeded, plus one; 0 after a failure or before any.
     committed: AtomicU64,
+    commits: AtomicU64,
 }
 
 impl Health {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), committed: AtomicU64::new(0) }
+        Self { started: Instant::now(), committed: AtomicU64::new(0), commits: AtomicU64::new(0) }
     }
 
     /// True when the last commit succeeded, and not longer ago than this.
@@ -38,7 +39,13 @@ impl Health {
         last > 0 && self.millis().saturating_sub(last) <= u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// How many commits succeeded.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
+    }
+
     fn note(&self, committed: bool) {
+        self.commits.fetch_add(committed.into(), Ordering::AcqRel);
         self.committed.store(if committed { self.millis() } else { 0 }, Ordering::Release);
     }
 
