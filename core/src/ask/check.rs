@@ -13,11 +13,22 @@ use crate::{
 
 /// Most mistakes that a fault names.
 const MOST_NAMED: usize = 3;
+/// Most mistakes that are looked for.
+const MOST_FOUND: usize = 100;
 
 /// The compiled check of one flow's answers.
-pub(super) struct AnswerCheck {
+pub struct AnswerCheck {
     validator: jsonschema::Validator,
     shape: Arc<Shape>,
+}
+
+/// A place of an answer that its schema refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// JSON pointer, `/lines/0/amount`; `/` where the answer has a name that the flow does not know.
+    pub place: String,
+    /// The schema's keyword, `maxLength`.
+    pub keyword: String,
 }
 
 /// An answer that passed: as it was given, and typed.
@@ -38,7 +49,7 @@ impl AnswerCheck {
     }
 
     /// The typed answer, or a fault for which another model may do.
-    pub fn read(&self, raw: Map<String, Value>) -> Result<Checked, Fault> {
+    pub(super) fn read(&self, raw: Map<String, Value>) -> Result<Checked, Fault> {
         let whole = Value::Object(raw);
         if !self.validator.is_valid(&whole) {
             return Err(self.outside(&whole));
@@ -51,21 +62,25 @@ impl AnswerCheck {
         }
     }
 
+    /// Everything that the strict schema refuses in an answer, at most 100 places of it.
+    pub fn misfits(&self, answer: &Value) -> Vec<Misfit> {
+        let errors = self.validator.iter_errors(answer).take(MOST_FOUND);
+        let misfit = |error: jsonschema::ValidationError<'_>| {
+            let path = error.instance_path().to_string();
+            let first = path.split('/').nth(1).unwrap_or_default();
+            // A name that the model made up is a value of its own: it is not repeated.
+            let place = if self.shape.slot(first).is_some() { path } else { "/".to_owned() };
+            Misfit { place, keyword: error.kind().keyword().to_owned() }
+        };
+        errors.map(misfit).collect()
+    }
+
     /// Walks the mistakes only once it is known that there are some: the check of a good answer stays cheap.
     fn outside(&self, answer: &Value) -> Fault {
-        let named: Vec<_> = self
-            .validator
-            .iter_errors(answer)
-            .take(MOST_NAMED)
-            .map(|error| {
-                let path = error.instance_path().to_string();
-                let first = path.split('/').nth(1).unwrap_or_default();
-                // A key that the model made up is a value of its own: it is not repeated.
-                let field = if self.shape.slot(first).is_some() { path.as_str() } else { "/" };
-                format!("`{field}` fails `{}`", error.kind().keyword())
-            })
-            .collect();
-        refuse(&named.join(", "))
+        let misfits = self.misfits(answer);
+        let named =
+            misfits.iter().take(MOST_NAMED).map(|it| format!("`{}` fails `{}`", it.place, it.keyword));
+        refuse(&named.collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -20,6 +20,7 @@ mod turn;
 
 pub use asker::{Asked, Asker};
 pub use breaker::{Breaker, Breakers, Permit};
+pub use check::{AnswerCheck, Misfit};
 pub use turn::{Attempt, Ending};
 
 /// What a model is asked: one flow's question about one record.
