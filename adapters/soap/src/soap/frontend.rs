@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vestibule_core::{
-    mapping::diagnostic::{Diagnostic, Diagnostics},
+    mapping::diagnostic::Diagnostics,
     ports::{Direction, Files, Frontend, Offered, Service},
 };
 
@@ -40,7 +40,7 @@ impl Frontend for SoapFrontend {
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<dyn Service>> {
         let mut routes: Vec<Route> = Vec::with_capacity(flows.len());
-        let before = diagnostics.all.len();
+        let mut is_good = true;
         for offered in flows {
             let span = offered.channel.span.clone();
             let problem = match route(offered) {
@@ -54,19 +54,12 @@ impl Frontend for SoapFrontend {
                 Err(title) => Err(title),
             };
             if let Err(title) = problem {
-                diagnostics.all.push(Diagnostic {
-                    code: "M071",
-                    title,
-                    span,
-                    label: "received here".into(),
-                    also: Vec::new(),
-                    help: Vec::new(),
-                    fix: None,
-                });
+                is_good = false;
+                diagnostics.push("M071", &span, title, "received here");
             }
         }
         let service = SoapService { name: name.into(), routes, limits: self.limits.clone() };
-        (diagnostics.all.len() == before).then(|| Arc::new(service) as Arc<dyn Service>)
+        is_good.then(|| Arc::new(service) as Arc<dyn Service>)
     }
 }
 
