@@ -1,10 +1,27 @@
-use vestibule_core::mapping::diagnostic::Diagnostics;
+use std::sync::Arc;
+
+use vestibule_core::ports::{Model, ModelKind, ModelRequest};
 
 use super::*;
 
+/// A kind of model that has a word and nothing else.
+struct Named(&'static str);
+
+impl ModelKind for Named {
+    fn kind(&self) -> &'static str {
+        self.0
+    }
+
+    fn open(&self, _: ModelRequest<'_>, _: &mut Diagnostics) -> Option<Arc<dyn Model>> {
+        None
+    }
+}
+
 fn read(text: &str) -> (Config, Diagnostics) {
+    let models: Vec<Arc<dyn ModelKind>> = vec![Arc::new(Named("rules")), Arc::new(Named("openai"))];
+    let registry = Registry { models, ..Registry::default() };
     let mut diagnostics = Diagnostics::default();
-    let config = Config::read(text, &crate::adapters::registry(), &mut diagnostics);
+    let config = Config::read(text, &registry, &mut diagnostics);
     (config, diagnostics)
 }
 

@@ -118,7 +118,10 @@ pub struct Patience {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod paths {
     use super::*;
 
     #[test]

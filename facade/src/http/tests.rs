@@ -1,0 +1,236 @@
+//! The front over real sockets, with a service that does as little as possible.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    time::{Instant, timeout},
+};
+use vestibule_core::{
+    fault::Fault,
+    job::{JobId, Reply},
+    ports::{Call, CallContext, Service, WireReply, WireRequest},
+    registry::Registry,
+    runner::{Runner, RunnerSettings},
+};
+
+use super::{Patience, listener::Listener};
+use crate::{
+    config::Limits,
+    house::{Front, House},
+};
+
+/// Answers every call with what it got; panics and waits on demand.
+struct Echo;
+
+fn wire(status: u16, body: impl Into<Bytes>) -> WireReply {
+    WireReply { status, content_type: "text/plain".into(), body: body.into() }
+}
+
+impl Service for Echo {
+    fn accept(&self, request: &WireRequest) -> Result<Call, WireReply> {
+        match &request.body[..] {
+            b"panic" => panic!("on demand"),
+            b"slow" => std::thread::sleep(Duration::from_millis(300)),
+            _ => {}
+        }
+        Err(wire(200, request.body.clone()))
+    }
+
+    fn reply(&self, _: &CallContext, _: &Reply, _: JobId) -> WireReply {
+        wire(200, "reply")
+    }
+
+    fn fault(&self, _: &CallContext, fault: &Fault) -> WireReply {
+        wire(500, format!("fault {}: {}", fault.code.code(), fault.message))
+    }
+
+    fn describe(&self, address: &str) -> WireReply {
+        wire(200, format!("contract at {address}"))
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    ended: oneshot::Receiver<bool>,
+}
+
+async fn serve(limits: Limits) -> Server {
+    let runner = Runner::start(Vec::new(), None, RunnerSettings::default());
+    let services = HashMap::from([("Echo".into(), Arc::new(Echo) as Arc<dyn Service>)]);
+    let house = House { registry: Arc::new(Registry::default()), flows: Vec::new(), services };
+    let patience = Patience { header: limits.header, drain: limits.drain };
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = Listener::bind(any, limits.connections, patience).await.unwrap();
+    let address = listener.address();
+    let front = Arc::new(Front::new(house, Arc::clone(&runner), None, limits, None));
+    let (stop, told) = oneshot::channel::<()>();
+    let (report, ended) = oneshot::channel();
+    runner.serve_connection(async move {
+        let (drained, _) = listener.serve(front, async { drop(told.await) }).await;
+        let _ = report.send(drained);
+    });
+    Server { address, stop: Some(stop), ended }
+}
+
+impl Server {
+    async fn open(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends a request on a connection of its own and reads until the server closes it.
+    async fn say(&self, request: &str) -> String {
+        let mut stream = self.open().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        rest(&mut stream).await
+    }
+}
+
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut all)).await;
+    let _ = read.expect("the server closes the connection");
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// Reads one response of a connection that stays open.
+async fn one(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    let mut piece = [0; 1024];
+    loop {
+        let read = timeout(Duration::from_secs(10), stream.read(&mut piece)).await.unwrap().unwrap();
+        all.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&all);
+        let length = text
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
+        if let (Some(head), Some(length)) = (text.find("\r\n\r\n"), length)
+            && text.len() >= head + 4 + length
+        {
+            return text.into_owned();
+        }
+        assert!(read > 0, "closed after: {text}");
+    }
+}
+
+fn small() -> Limits {
+    Limits {
+        body: 16,
+        read: Duration::from_millis(300),
+        header: Duration::from_millis(500),
+        connections: 4,
+        calls: 4,
+        drain: Duration::from_secs(5),
+    }
+}
+
+const CLOSE: &str = "Host: desk.example:81\r\nConnection: close\r\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_has_its_status_and_its_kind_of_body() {
+    let server = serve(small()).await;
+    for (request, status, part) in [
+        ("GET /livez", "200 OK", "\r\n\r\n{\"live\":true}"),
+        ("HEAD /livez", "200 OK", "content-length: 13\r\n"),
+        ("GET /readyz", "200 OK", "{\"ready\":true,\"draining\":false,\"store\":\"none\"}"),
+        ("DELETE /livez", "405 Method Not Allowed", "allow: GET, HEAD\r\n"),
+        ("GET /", "404 Not Found", "application/problem+json"),
+        ("GET /v1/jobs/x", "404 Not Found", "\"code\":\"V007\""),
+        ("POST /v1/jobs/x", "405 Method Not Allowed", "application/problem+json"),
+        ("POST /v1/flows/none", "404 Not Found", "urn:vestibule:fault:V007"),
+        ("GET /soap/Echo?WSDL", "200 OK", "contract at http://desk.example:81/soap/Echo"),
+        ("HEAD /soap/Echo?wsdl", "200 OK", "content-length: 44\r\n"),
+        ("GET /soap/Ech%6F?wsdl=1", "200 OK", "contract at"),
+        ("GET /soap/Echo", "405 Method Not Allowed", "allow: POST\r\n"),
+        ("PUT /soap/Echo", "405 Method Not Allowed", "application/problem+json"),
+        ("GET /soap/None?wsdl", "404 Not Found", "application/problem+json"),
+    ] {
+        let answer = server.say(&format!("{request} HTTP/1.1\r\n{CLOSE}\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "input: {request}, answer: {answer}");
+        assert!(answer.contains(part), "input: {request}, answer: {answer}");
+        assert!(answer.contains("connection: close\r\n"), "input: {request}, answer: {answer}");
+        assert_eq!(request.starts_with("HEAD"), answer.ends_with("\r\n\r\n"), "input: {request}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_over_its_limits_gets_a_fault_of_the_service() {
+    let server = serve(small()).await;
+    for (head, body, expected) in [
+        ("Content-Length: 16", "0123456789abcdef", "\r\n\r\n0123456789abcdef"),
+        ("Content-Length: 17", "0123456789abcdefg", "fault V002: the body is longer than 16 bytes"),
+        ("Content-Length: 99999999999", "0", "fault V002: the body is longer than 16 bytes"),
+        ("Content-Length: 10", "012", "fault V002: the body did not arrive within 300 ms"),
+        ("Transfer-Encoding: chunked", "5\r\n01234\r\n0\r\n\r\n", "\r\n\r\n01234"),
+        (
+            "Transfer-Encoding: chunked",
+            "9\r\n012345678\r\n9\r\n012345678\r\n0\r\n\r\n",
+            "fault V002: the body is longer than 16 bytes",
+        ),
+        ("Transfer-Encoding: chunked", "zz\r\n", "fault V001"),
+    ] {
+        let answer = server.say(&format!("POST /soap/Echo HTTP/1.1\r\n{CLOSE}{head}\r\n\r\n{body}")).await;
+        assert!(answer.contains(expected), "input: {head} {body:?}, answer: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_is_an_answer_and_the_server_goes_on() {
+    let server = serve(small()).await;
+    let mut stream = server.open().await;
+    let post = |body: &str| format!("POST /soap/Echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(post("panic").as_bytes()).await.unwrap();
+    let answer = one(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("V013"), "answer: {answer}");
+    stream.write_all(post("still there").as_bytes()).await.unwrap();
+    assert!(one(&mut stream).await.ends_with("still there"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_sends_no_whole_head_is_let_go() {
+    let server = serve(small()).await;
+    let began = Instant::now();
+    for half in ["", "POST /soap/Ec", "GET /livez HTTP/1.1\r\nX: y\r\n"] {
+        let _ = server.say(half).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_beyond_the_limit_are_told_so_and_the_others_go_on() {
+    let limits = Limits { connections: 1, header: Duration::from_secs(10), ..small() };
+    let server = serve(limits).await;
+    let mut first = server.open().await;
+    first.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(one(&mut first).await.starts_with("HTTP/1.1 200 "));
+    let second = server.say("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(second.starts_with("HTTP/1.1 503 ") && second.contains("retry-after: 1"), "answer: {second}");
+    first.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(one(&mut first).await.starts_with("HTTP/1.1 200 "));
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let third = server.say(&format!("GET /livez HTTP/1.1\r\n{CLOSE}\r\n")).await;
+    assert!(third.starts_with("HTTP/1.1 200 "), "answer: {third}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_under_way_is_answered_and_idle_connections_are_closed_at_the_end() {
+    let limits = Limits { header: Duration::from_secs(60), ..small() };
+    let mut server = serve(limits).await;
+    let mut idle = server.open().await;
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(one(&mut idle).await.starts_with("HTTP/1.1 200 "));
+    let mut busy = server.open().await;
+    busy.write_all(b"POST /soap/Echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nslow").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.stop.take().unwrap().send(()).unwrap();
+    let (idle, busy) = tokio::join!(rest(&mut idle), rest(&mut busy));
+    assert_eq!(idle, "");
+    assert!(busy.starts_with("HTTP/1.1 200 ") && busy.ends_with("slow"), "answer: {busy}");
+    assert!(timeout(Duration::from_secs(5), &mut server.ended).await.unwrap().unwrap());
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
