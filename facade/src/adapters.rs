@@ -12,8 +12,8 @@ use vestibule_core::{
 /// Every adapter of this binary.
 pub fn registry() -> Registry {
     Registry {
-        formats: vec![],
-        frontends: vec![],
+        formats: vec![Arc::new(vestibule_soap::XmlFormat::default())],
+        frontends: vec![Arc::new(vestibule_soap::SoapFrontend::default())],
         models: vec![Arc::new(vestibule_model_http::OpenAi::new())],
     }
 }

@@ -18,9 +18,11 @@ pub const SAME_NAME: &str = "C007";
 pub const CHANNEL: &str = "C008";
 /// A flow can not be put together.
 pub const ASSEMBLY: &str = "C009";
+/// A flow is durable and there is no store.
+pub const NO_STORE: &str = "C010";
 
 /// Code, meaning and remedy of each.
-pub const ALL: [(&str, &str, &str); 9] = [
+pub const ALL: [(&str, &str, &str); 10] = [
     (VALUE, "a setting is not of the kind that is needed here", "write it as the caret's line says"),
     (MODEL_KIND, "there is no such kind of model", "use one of the kinds that the message lists"),
     (ONE_KIND, "a model needs exactly one kind", "write one word under the model's name, e.g. `rules:`"),
@@ -30,4 +32,9 @@ pub const ALL: [(&str, &str, &str); 9] = [
     (SAME_NAME, "two mappings have one name", "a mapping's name is its flow's: give one of them another"),
     (CHANNEL, "a channel of `receive` can not be served", "see the caret's line for what is known"),
     (ASSEMBLY, "a flow can not be put together", "the message says which part; `vestibule check` shows all"),
+    (
+        NO_STORE,
+        "a flow is durable and there is no store",
+        "give `store:` a place, or write `durability: none`",
+    ),
 ];

@@ -105,9 +105,9 @@ async fn one(stream: &mut TcpStream) -> String {
         let read = timeout(Duration::from_secs(10), stream.read(&mut piece)).await.unwrap().unwrap();
         all.extend_from_slice(&piece[..read]);
         let text = String::from_utf8_lossy(&all);
-        let length = text
-            .lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let length = text.lines().find_map(|line| {
+            line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
+        });
         if let (Some(head), Some(length)) = (text.find("\r\n\r\n"), length)
             && text.len() >= head + 4 + length
         {
@@ -182,7 +182,9 @@ async fn a_body_over_its_limits_gets_a_fault_of_the_service() {
 async fn a_panic_is_an_answer_and_the_server_goes_on() {
     let server = serve(small()).await;
     let mut stream = server.open().await;
-    let post = |body: &str| format!("POST /soap/Echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let post = |body: &str| {
+        format!("POST /soap/Echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
     stream.write_all(post("panic").as_bytes()).await.unwrap();
     let answer = one(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("V013"), "answer: {answer}");

@@ -10,7 +10,11 @@ use std::{path::Path, sync::Arc};
 
 use vestibule_core::{
     flow::Flow,
-    mapping::{diagnostic::Diagnostics, plan::Mapping, syntax},
+    mapping::{
+        diagnostic::{Diagnostics, Span},
+        plan::{Durability, Mapping},
+        syntax,
+    },
     registry::Registry,
 };
 
@@ -111,6 +115,16 @@ impl Plans {
         };
         let mut offered = Vec::new();
         for plan in &self.mappings {
+            if self.config.store.is_none() && plan.mapping.durability == Durability::Full {
+                // Silently less than the mapping promises would be found out at the first crash.
+                let at = place_of(self.report.text(plan.file), &["durability", "mapping"]);
+                let mut found = Diagnostics::default();
+                let title = format!("`{}` is durable, and there is no store", plan.mapping.name);
+                let problem = found.push(codes::NO_STORE, &at, title, "vestibule.yaml says `store: none`");
+                problem.help("give `store:` a place in vestibule.yaml, or write `durability: none` here");
+                self.report.extend(plan.file, found);
+                continue;
+            }
             let mut opening = models::Opening {
                 config: &self.config,
                 config_file: self.config_file,
@@ -187,9 +201,15 @@ fn check_name(
         names.push((name.to_owned(), path.to_owned()));
         return;
     };
-    let mut ignored = Diagnostics::default();
-    let at = syntax::parse(text, &mut ignored).and_then(|root| Some(root.get("mapping")?.span.clone()));
     let title = format!("there is another mapping `{name}`");
     let label = format!("also the name of {earlier}");
-    found.push(codes::SAME_NAME, &at.unwrap_or_default(), title, label);
+    found.push(codes::SAME_NAME, &place_of(Some(text), &["mapping"]), title, label);
+}
+
+/// Where the value of the first of these keys that is there stands; the file's beginning where none is.
+fn place_of(text: Option<&str>, keys: &[&str]) -> Span {
+    let mut known = Diagnostics::default();
+    let root = text.and_then(|text| syntax::parse(text, &mut known));
+    let found = root.and_then(|root| keys.iter().find_map(|key| Some(root.get(key)?.span.clone())));
+    found.unwrap_or_default()
 }
