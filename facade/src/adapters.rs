@@ -14,18 +14,18 @@ pub fn registry() -> Registry {
     Registry {
         formats: vec![Arc::new(vestibule_soap::XmlFormat::default())],
         frontends: vec![Arc::new(vestibule_soap::SoapFrontend::default())],
-        models: vec![Arc::new(vestibule_model_http::OpenAi::new())],
+        models: vec![Arc::new(vestibule_model_rules::Rules), Arc::new(vestibule_model_http::OpenAi::new())],
     }
 }
 
 /// JSON Schema of decision tables for editors.
 pub fn rules_schema() -> serde_json::Value {
-    serde_json::Value::Null
+    vestibule_model_rules::json_schema()
 }
 
 /// Codes of adapters, with what each means and how to mend it.
 pub fn codes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    vestibule_model_http::CODES.into_iter()
+    vestibule_model_rules::CODES.into_iter().chain(vestibule_model_http::CODES)
 }
 
 /// Blocking work with the name of the thread that it wants.

@@ -47,7 +47,10 @@ async fn post(front: &Front, service: &Arc<dyn Service>, parts: &Parts, body: In
     let limits = &front.limits;
     let body = match incoming::read(body, limits.body, limits.read).await {
         Ok(body) => body,
-        Err(unread) => return unread_fault(service, &unread, unread.fault(limits.body, limits.read)),
+        Err(unread) => {
+            let fault = unread.fault(limits.body, limits.read);
+            return unread_fault(service, &parts.headers, &unread, &fault);
+        }
     };
     let request = WireRequest {
         content_type: incoming::kept(&parts.headers, &header::CONTENT_TYPE),
@@ -83,10 +86,12 @@ async fn post(front: &Front, service: &Arc<dyn Service>, parts: &Parts, body: In
     }
 }
 
-/// The envelope was never seen, so the fault is written as the service does for callers that it knows nothing of.
-fn unread_fault(service: &Arc<dyn Service>, unread: &Unread, fault: Fault) -> Answer {
-    tell(&fault, "a body could not be read");
-    let mut answer = answer::of_wire(service.fault(&CallContext::default(), &fault));
+/// The envelope was never seen: of the caller's version only the media type speaks, which version 1.2 made its own.
+fn unread_fault(service: &Arc<dyn Service>, headers: &HeaderMap, unread: &Unread, fault: &Fault) -> Answer {
+    tell(fault, "a body could not be read");
+    let is_12 = incoming::media_type(headers).is_some_and(|(kind, _)| kind == "application/soap+xml");
+    let context = CallContext { version: if is_12 { "1.2" } else { "1.1" }.into(), ..CallContext::default() };
+    let mut answer = answer::of_wire(service.fault(&context, fault));
     if *unread != Unread::Broken {
         answer::add_close(&mut answer);
     }

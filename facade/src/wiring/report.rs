@@ -1,9 +1,9 @@
 //! Every problem of every file, in one place.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use serde_json::{Value, json};
-use vestibule_core::mapping::diagnostic::{Diagnostic, Diagnostics};
+use vestibule_core::mapping::diagnostic::{Diagnostic, Diagnostics, SourceFile};
 
 /// Names a file of a [`Report`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,12 @@ impl Report {
     /// Adds what was found in a file. What is known already is not repeated: a model that serves three flows is
     /// judged three times, and a decision table may be named by several files.
     pub fn extend(&mut self, file: FileId, mut found: Diagnostics) {
+        let folder = self.files.get(file.0).and_then(|it| Path::new(&it.path).parent());
+        for source in found.all.iter_mut().filter_map(|it| it.file.as_mut()) {
+            // A table is named relative to the file that names it; a person starts from where they stand.
+            let path = folder.map_or_else(|| source.path.clone().into(), |folder| folder.join(&source.path));
+            *source = Arc::new(SourceFile { path: path.display().to_string(), text: source.text.clone() });
+        }
         found.all.retain(|new| {
             !self.files.iter().enumerate().any(|(position, known)| {
                 let here = position == file.0;
@@ -124,10 +130,6 @@ fn is_same_elsewhere(old: &Diagnostic, new: &Diagnostic) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use vestibule_core::mapping::diagnostic::SourceFile;
-
     use super::*;
 
     fn problem(title: &str, file: Option<&str>) -> Diagnostics {
