@@ -65,7 +65,8 @@ fn write_out(text: &str, words: &WordLists, mut unknown: impl FnMut(&str, Span))
     let mut before = ["", ""];
     for range in names(text) {
         let name = text.get(range.clone()).unwrap_or_default();
-        if matches!(before, ["any" | "all", "of"]) {
+        let is_name = name.starts_with(|it: char| it.is_alphabetic() || it == '_');
+        if is_name && matches!(before, ["any" | "all", "of"]) {
             let list = words.get(name).map_or_else(
                 || {
                     unknown(name, range.clone());

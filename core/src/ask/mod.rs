@@ -18,6 +18,9 @@ mod prompt;
 mod question;
 mod turn;
 
+#[cfg(test)]
+mod tests;
+
 pub use asker::{Asked, Asker};
 pub use breaker::{Breaker, Breakers, Permit};
 pub use check::{AnswerCheck, Misfit};

@@ -4,7 +4,7 @@
 //! prompt is compiled. A field that this record lacks may be tested (`{% if cause %}`, `cause is defined`); to print it
 //! is an error.
 
-use std::{fmt, io, sync::Arc};
+use std::{collections::BTreeMap, fmt, io, sync::Arc};
 
 use minijinja::{
     AutoEscape, Environment, UndefinedBehavior,
@@ -73,14 +73,14 @@ impl Template {
             ("today", Value::from(today.to_string())),
         ];
         let fields = record.as_object().into_iter().flatten();
-        let context: Value =
+        let context: BTreeMap<&str, Value> =
             fields.map(|(name, value)| (name.as_str(), Value::from(Serde(value)))).chain(facts).collect();
 
         let mut text = Bounded::default();
         let outcome = self
             .environment
             .get_template(&self.name)
-            .and_then(|template| template.render_captured_to(context, &mut text).map(drop));
+            .and_then(|template| template.render_captured_to(Value::from(context), &mut text).map(drop));
         if text.overflowed {
             let message = format!("{}: the prompt is longer than {LONGEST} bytes", self.name);
             return Err(Fault::new(FaultCode::TooLarge, message));
