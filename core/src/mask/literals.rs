@@ -1,6 +1,9 @@
 //! The masked values of one record, looked for in all its other texts at once.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
@@ -14,10 +17,15 @@ use crate::{
 /// Shortest value that is looked for. Shorter ones (`M`, `12`) stand everywhere and say nothing by themselves.
 pub(super) const SHORTEST: usize = 4;
 
+/// Longest text that is taken for a name, in bytes.
+const LONGEST_NAME: usize = 100;
+
 /// The values of a record's masked fields.
 pub(super) struct Literals {
     /// `None` where there is nothing to look for, or where it can not be looked for (then texts are hidden whole).
     search: Search,
+    /// Words of masked names, in small letters, with their label.
+    words: HashMap<String, String>,
 }
 
 enum Search {
@@ -32,7 +40,7 @@ impl Literals {
         let mut found = Found::default();
         found.record(record);
         if found.texts.is_empty() {
-            return Self { search: Search::Nothing };
+            return Self { search: Search::Nothing, words: found.words };
         }
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
@@ -44,7 +52,21 @@ impl Literals {
             Ok(automaton) => Search::For { automaton, labels: found.labels },
             Err(_) => Search::Impossible,
         };
-        Self { search }
+        Self { search, words: found.words }
+    }
+
+    /// Where single words of masked names stand in a text, written with a capital: the surname alone, say.
+    pub(super) fn find_words(&self, text: &str) -> Vec<Span> {
+        if self.words.is_empty() {
+            return Vec::new();
+        }
+        words(text)
+            .filter(|at| text.get(at.clone()).is_some_and(|word| word.starts_with(char::is_uppercase)))
+            .filter_map(|at| {
+                let label = self.words.get(&text.get(at.clone())?.to_lowercase())?;
+                Some(Span { at, label: label.clone().into() })
+            })
+            .collect()
     }
 
     /// Where masked values stand in a text.
@@ -63,11 +85,24 @@ impl Literals {
     }
 }
 
+/// Runs of letters.
+fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let start = from + text.get(from..)?.find(char::is_alphabetic)?;
+        let rest = text.get(start..)?;
+        let end = start + rest.find(|letter: char| !letter.is_alphabetic()).unwrap_or(rest.len());
+        from = end;
+        Some(start..end)
+    })
+}
+
 #[derive(Default)]
 struct Found {
     texts: Vec<String>,
     labels: Vec<String>,
     seen: HashSet<String>,
+    words: HashMap<String, String>,
 }
 
 impl Found {
@@ -96,7 +131,23 @@ impl Found {
         }
     }
 
+    /// Words of a name: of a text that is made of a few words and nothing else.
+    fn name(&mut self, label: &str, text: &str) {
+        let is_name = text.chars().all(|it| it.is_alphabetic() || matches!(it, ' ' | '-' | '\'' | '.' | ','));
+        if !is_name || text.len() > LONGEST_NAME {
+            return;
+        }
+        for word in text.split(|letter: char| !letter.is_alphabetic()) {
+            if word.chars().count() >= SHORTEST {
+                self.words.entry(word.to_lowercase()).or_insert_with(|| label.to_owned());
+            }
+        }
+    }
+
     fn value(&mut self, label: &str, value: &Value, raw: Option<&str>) {
+        if let Value::Text(text) = value {
+            self.name(label, text);
+        }
         let text = canonical_text(value);
         // The automaton folds ASCII case only: É and é are two patterns.
         for text in [text.to_lowercase(), text.to_uppercase(), text] {

@@ -6,8 +6,9 @@
 //!
 //! What callers may rely on: no text of the hidden record holds a masked value of four or more characters, spelt as
 //! in the record, as on the legacy side, or in other letter case. Values of closed vocabularies (`codes`, `one_of`) and
-//! numbers of fields without a mask stay as they are. Parts of a masked value (a surname alone) are not looked for.
-//! Time and memory are linear in the record's text.
+//! numbers of fields without a mask stay as they are. In `find` fields, single words of a masked name are hidden, too,
+//! where they have four or more letters and a capital (`Pérez` of `Ana Pérez`). Time and memory are linear in the
+//! record's text.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -159,6 +160,7 @@ impl Pass<'_> {
                 let recognisers = self.work.recognisers.as_ref()?;
                 let mut spans = recognisers.find(text);
                 spans.extend(self.literals.find(text));
+                spans.extend(self.literals.find_words(text));
                 masked(self.stand_ins.replace(text, spans))
             }
             (Some(Mask::Find), value) => masked(self.stand_ins.of(&plan.name, &canonical_text(value))),

@@ -157,6 +157,22 @@ fn a_mail_address_around_a_name_goes_whole() {
 }
 
 #[test]
+fn a_surname_alone_is_hidden_in_searched_text() {
+    let record = record(vec![
+        (plan("name", Some(Mask::Token)), text("Ana Pérez-Field")),
+        (plan("order", Some(Mask::Hash)), text("Roof 12")),
+        (
+            plan("story", Some(Mask::Find)),
+            text("Mr PÉREZ saw the Field and a field, Ana saw Fields on the Roof"),
+        ),
+    ]);
+    assert_eq!(
+        hide(&record).0["story"],
+        "Mr [NAME-2] saw the [NAME-3] and a field, Ana saw Fields on the Roof"
+    );
+}
+
+#[test]
 fn nothing_to_mask_changes_nothing() {
     let record = record(vec![(plan("note", None), text("call +34 600 123 456"))]);
     let (hidden, restore) = hide(&record);
