@@ -94,7 +94,11 @@ impl Run {
                 end = self.work(&runner, flow) => end,
                 () = signals.next() => Err(Stop::report("interrupted", End::Interrupted)),
             };
-            if !runner.drain(drain).await {
+            let drained = tokio::select! {
+                drained = runner.drain(drain) => drained,
+                () = signals.next() => false,
+            };
+            if !drained {
                 screen::tell("work was still under way; it is finished by the next start");
             }
             end

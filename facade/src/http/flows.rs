@@ -1,6 +1,6 @@
 //! `POST /v1/flows/{mapping}`: the same flow for callers that speak JSON, or send a document without an envelope.
 
-use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming, header};
+use hyper::{HeaderMap, Method, StatusCode, body::Incoming, header, http::request::Parts};
 use jiff::Timestamp;
 use vestibule_core::{
     document::Document,
@@ -21,11 +21,10 @@ use super::{
 use crate::house::Front;
 
 /// Answers one document for a flow.
-pub async fn answer(front: &Front, mapping: &str, request: Request<Incoming>) -> Answer {
+pub async fn answer(front: &Front, mapping: &str, parts: &Parts, body: &mut Option<Incoming>) -> Answer {
     let Some((position, flow)) = front.house.flow(mapping) else {
         return Problem::of(&Fault::new(FaultCode::NotFound, "there is no flow of this name")).answer();
     };
-    let (parts, body) = request.into_parts();
     if parts.method != Method::POST {
         return not_allowed("POST", "documents are posted");
     }
@@ -40,7 +39,7 @@ pub async fn answer(front: &Front, mapping: &str, request: Request<Incoming>) ->
         Err(fault) => return Problem::of(&fault).answer(),
     };
     let limits = &front.limits;
-    let bytes = match incoming::read(body, limits.body, limits.read).await {
+    let bytes = match incoming::read(&parts.headers, body, limits.body, limits.read).await {
         Ok(bytes) => bytes,
         Err(unread) => return unread_problem(&unread, &unread.fault(limits.body, limits.read)),
     };

@@ -9,7 +9,7 @@ use hyper::{
     body::Body,
     header::{self, HeaderName},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use vestibule_core::{
     document::IdempotencyKey,
     fault::{Fault, FaultCode},
@@ -17,6 +17,9 @@ use vestibule_core::{
 
 /// Least room reserved once a body comes in more than one piece. What a caller announces reserves nothing.
 const FIRST_ROOM: usize = 64 * 1024;
+
+/// Longest time spent on a body that nobody wants.
+const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// Why a body could not be read.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,24 +57,37 @@ impl Unread {
     }
 }
 
-/// The whole body. Never holds more than `limit` bytes and never waits longer than `within`.
-pub async fn read<B>(mut body: B, limit: usize, within: Duration) -> Result<Bytes, Unread>
+/// The whole body, taken from its place. Never holds more than `limit` bytes and never waits longer than `within`.
+pub async fn read<B>(
+    headers: &HeaderMap,
+    body: &mut Option<B>,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let deadline = Instant::now() + within;
+    let Some(mut body) = body.take() else { return Ok(Bytes::new()) };
     let announced = body.size_hint().lower();
-    let result = if usize::try_from(announced).is_ok_and(|length| length <= limit) {
-        timeout_at(deadline, collect(&mut body, limit)).await.unwrap_or(Err(Unread::TooSlow))
-    } else {
-        Err(Unread::TooLarge)
-    };
-    if matches!(result, Err(Unread::TooLarge)) {
-        // A caller that is still writing when the connection closes sees a reset instead of the answer.
-        let _ = timeout_at(deadline.min(Instant::now() + Duration::from_secs(2)), discard(&mut body, limit))
-            .await;
+    if usize::try_from(announced).is_ok_and(|length| length <= limit) {
+        let result = timeout(within, collect(&mut body, limit)).await.unwrap_or(Err(Unread::TooSlow));
+        if result != Err(Unread::TooLarge) {
+            return result;
+        }
     }
-    result
+    let_go(headers, body, limit).await;
+    Err(Unread::TooLarge)
+}
+
+/// Reads on a little in a body that nobody wants: a caller that is still writing when the connection closes sees a
+/// reset instead of the answer. One that waits to be told to go on is not told.
+pub async fn let_go<B>(headers: &HeaderMap, mut body: B, most: usize)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if !body.is_end_stream() && !headers.contains_key(header::EXPECT) {
+        let _ = timeout(LETTING_GO, discard(&mut body, most)).await;
+    }
 }
 
 async fn collect<B>(body: &mut B, limit: usize) -> Result<Bytes, Unread>
@@ -184,21 +200,22 @@ mod tests {
             (vec![&b"ab"[..], b"cd", b"e"], 4, Err(Unread::TooLarge)),
             (vec![&b"ab"[..], b"", b"cde"], 4, Err(Unread::TooLarge)),
         ] {
-            let found = read(pieces(&parts), limit, LONG).await;
+            let found = read(&HeaderMap::new(), &mut Some(pieces(&parts)), limit, LONG).await;
             assert_eq!(found.as_deref(), expected.as_ref().map(|it| *it), "input: {parts:?} of {limit}");
         }
     }
 
     #[tokio::test]
     async fn an_announced_length_over_the_limit_is_refused_at_once() {
-        let found = read(Full::new(Bytes::from_static(b"abcde")), 4, LONG).await;
+        let found =
+            read(&HeaderMap::new(), &mut Some(Full::new(Bytes::from_static(b"abcde"))), 4, LONG).await;
         assert_eq!(found, Err(Unread::TooLarge));
     }
 
     #[tokio::test]
     async fn a_body_that_does_not_come_is_given_up_in_time() {
         let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
-        let found = read(silent, 4, Duration::from_millis(20)).await;
+        let found = read(&HeaderMap::new(), &mut Some(silent), 4, Duration::from_millis(20)).await;
         assert_eq!(found, Err(Unread::TooSlow));
     }
 

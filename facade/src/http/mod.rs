@@ -13,7 +13,7 @@ use std::{borrow::Cow, panic::AssertUnwindSafe, time::Duration};
 
 use answer::Answer;
 use futures_util::FutureExt;
-use hyper::{Method, Request, StatusCode, body::Incoming, header};
+use hyper::{Method, Request, StatusCode, body::Incoming, header, http::request::Parts};
 use problem::Problem;
 use vestibule_core::fault::{Fault, FaultCode};
 
@@ -24,13 +24,17 @@ const LARGE: usize = 256 * 1024;
 
 /// Answers one request. Always answers: a mistake of ours is a 500, not a dropped connection.
 pub async fn answer(front: &Front, request: Request<Incoming>) -> Answer {
-    let close = incoming::wants_close(request.headers());
-    let routed = AssertUnwindSafe(route(front, request)).catch_unwind().await;
+    let (parts, body) = request.into_parts();
+    let mut body = Some(body);
+    let routed = AssertUnwindSafe(route(front, &parts, &mut body)).catch_unwind().await;
     let mut answer = routed.unwrap_or_else(|_| {
         tracing::error!("a request ended in a panic");
         Problem::of(&Fault::new(FaultCode::Internal, "the request could not be finished")).answer()
     });
-    if close {
+    if let Some(body) = body {
+        incoming::let_go(&parts.headers, body, front.limits.body).await;
+    }
+    if incoming::wants_close(&parts.headers) {
         // Some toolkits hang up unless their wish is echoed.
         answer::add_close(&mut answer);
     }
@@ -45,20 +49,19 @@ pub fn busy() -> Answer {
     answer
 }
 
-async fn route(front: &Front, request: Request<Incoming>) -> Answer {
-    let path = request.uri().path();
+/// Finds who answers. A body that nobody takes is left in `body`.
+async fn route(front: &Front, parts: &Parts, body: &mut Option<Incoming>) -> Answer {
+    let path = parts.uri.path();
     if let Some(name) = under(path, "/soap/") {
-        let name = name.into_owned();
-        return soap::answer(front, &name, request).await;
+        return soap::answer(front, &name, parts, body).await;
     }
     if let Some(mapping) = under(path, "/v1/flows/") {
-        let mapping = mapping.into_owned();
-        return flows::answer(front, &mapping, request).await;
+        return flows::answer(front, &mapping, parts, body).await;
     }
     if let Some(id) = under(path, "/v1/jobs/") {
-        return jobs::answer(front, request.method(), &id).await;
+        return jobs::answer(front, &parts.method, &id).await;
     }
-    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    let looks = matches!(parts.method, Method::GET | Method::HEAD);
     match path {
         "/livez" | "/readyz" if !looks => not_allowed("GET, HEAD", "a probe can only be read"),
         "/livez" => health::live(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyper::{
-    HeaderMap, Method, Request, StatusCode,
+    HeaderMap, Method, StatusCode,
     body::Incoming,
     header::{self, HeaderName},
     http::request::Parts,
@@ -26,13 +26,12 @@ use crate::house::Front;
 const ACTION: HeaderName = HeaderName::from_static("soapaction");
 
 /// Answers one request to a service: its contract, or a call.
-pub async fn answer(front: &Front, name: &str, request: Request<Incoming>) -> Answer {
+pub async fn answer(front: &Front, name: &str, parts: &Parts, body: &mut Option<Incoming>) -> Answer {
     let Some(service) = front.house.services.get(name) else {
         return Problem::of_http(StatusCode::NOT_FOUND, "there is no service of this name").answer();
     };
-    let (parts, body) = request.into_parts();
     match parts.method {
-        Method::POST => post(front, service, &parts, body).await,
+        Method::POST => post(front, service, parts, body).await,
         Method::GET | Method::HEAD if asks_for_contract(parts.uri.query()) => {
             answer::of_wire(service.describe(&address(front, &parts.headers, name)))
         }
@@ -43,9 +42,14 @@ pub async fn answer(front: &Front, name: &str, request: Request<Incoming>) -> An
     }
 }
 
-async fn post(front: &Front, service: &Arc<dyn Service>, parts: &Parts, body: Incoming) -> Answer {
+async fn post(
+    front: &Front,
+    service: &Arc<dyn Service>,
+    parts: &Parts,
+    body: &mut Option<Incoming>,
+) -> Answer {
     let limits = &front.limits;
-    let body = match incoming::read(body, limits.body, limits.read).await {
+    let body = match incoming::read(&parts.headers, body, limits.body, limits.read).await {
         Ok(body) => body,
         Err(unread) => {
             let fault = unread.fault(limits.body, limits.read);

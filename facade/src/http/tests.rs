@@ -236,3 +236,20 @@ async fn what_is_under_way_is_answered_and_idle_connections_are_closed_at_the_en
     assert!(timeout(Duration::from_secs(5), &mut server.ended).await.unwrap().unwrap());
     assert!(TcpStream::connect(server.address).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_waits_to_be_told_is_told_at_once_and_one_that_does_not_still_gets_its_answer() {
+    let limits = Limits { body: 1 << 20, ..small() };
+    let server = serve(limits).await;
+    let waits = "POST /soap/Echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\n";
+    let small = server.say(&format!("{waits}Content-Length: 2\r\n\r\nok")).await;
+    assert!(small.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 "), "answer: {small}");
+    let began = Instant::now();
+    let large = server.say(&format!("{waits}Content-Length: 9999999\r\n\r\n")).await;
+    assert!(large.starts_with("HTTP/1.1 500 ") && large.contains("V002"), "answer: {large}");
+    assert!(began.elapsed() < Duration::from_secs(1));
+    let unwanted = "x".repeat(900_000);
+    let head = format!("POST /nowhere HTTP/1.1\r\n{CLOSE}Content-Length: {}\r\n\r\n", unwanted.len());
+    let answer = server.say(&format!("{head}{unwanted}")).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "answer: {answer}");
+}
