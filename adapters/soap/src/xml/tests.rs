@@ -48,7 +48,7 @@ fn what_is_not_well_formed_is_refused_for_its_own_reason() {
         ("<a/>x", P::StrayText),
         ("<a/>&#32;", P::StrayText),
         ("<a/><![CDATA[]]>", P::StrayText),
-        ("\u{FEFF}<a/>", P::StrayText),
+        ("\u{FEFF}\u{FEFF}<a/>", P::StrayText),
         ("<a></b>", P::Mismatched { open: name("a"), close: name("b") }),
         ("<a><b></a></b>", P::Mismatched { open: name("b"), close: name("a") }),
         ("<p:a xmlns:p='u'></a>", P::Mismatched { open: name("p:a"), close: name("a") }),
@@ -159,7 +159,7 @@ fn what_is_well_formed_is_understood() {
         ("<a b='>'/>", "{}a[\"\"]"),
         ("<a b=\"/>\"><c/></a>", "{}a[\"\" {}c[\"\"]]"),
         ("<a xml:lang='en'/>", "{}a[\"\"]"),
-        ("<a>\u{FFFD}ï¿½\u{10FFFF}\u{FEFF}</a>", "{}a[\"\u{FFFD}ï¿½\u{10FFFF}\\u{feff}\"]"),
+        ("<a>\u{FFFD}ï¿½\u{10FFFF}\u{FEFF}</a>", "{}a[\"\u{FFFD}ï¿½\\u{10ffff}\\u{feff}\"]"),
     ] {
         assert_eq!(understood(text), expected, "input: {text:?}");
     }
@@ -279,7 +279,7 @@ fn character_sets_that_conflict_or_do_not_fit_are_refused() {
     for (bytes, transport, expected) in [
         (declared.clone(), Some("utf-8"), conflict("UTF-8", "windows-1252")),
         (marked.clone(), Some("utf-16"), conflict("UTF-16", "UTF-8")),
-        ([marked, declared.clone()].concat(), None, Problem::StrayText),
+        ([marked, declared.clone()].concat(), None, Problem::MisplacedDeclaration),
         ([b"\xEF\xBB\xBF".to_vec(), declared].concat(), None, conflict("UTF-8", "windows-1252")),
         (utf16("<a/>", true, true), Some("utf-8"), conflict("UTF-8", "UTF-16BE")),
         (b"<?xml version='1.0' encoding='UTF-16'?><a/>".to_vec(), Some("utf-8"), conflict("UTF-8", "UTF-16")),
