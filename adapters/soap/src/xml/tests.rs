@@ -140,7 +140,10 @@ fn what_is_well_formed_is_understood() {
         ("<a/>", "{}a[\"\"]"),
         ("<a></a >", "{}a[\"\"]"),
         ("<a\n/>", "{}a[\"\"]"),
-        ("<?xml version=\"1.0\" encoding='UTF-8' standalone = 'yes' ?>\n<a/>\n<!-- c --><?p?>\n", "{}a[\"\"]"),
+        (
+            "<?xml version=\"1.0\" encoding='UTF-8' standalone = 'yes' ?>\n<a/>\n<!-- c --><?p?>\n",
+            "{}a[\"\"]",
+        ),
         ("<?xml version='1.1'?><a/>", "{}a[\"\"]"),
         ("<a>x<!-- - y -->z<?p q?>!</a>", "{}a[\"xz!\"]"),
         ("<a>&lt;&gt;&amp;&quot;&apos;&#65;&#x42;&#x1F600;&#0000067;</a>", "{}a[\"<>&\\\"'AB😀C\"]"),
@@ -153,7 +156,10 @@ fn what_is_well_formed_is_understood() {
         ("<a> x <b/> y </a>", "{}a[\" x  y \" {}b[\"\"]]"),
         ("<a> &lt; </a>", "{}a[\" < \"]"),
         ("<é:名 xmlns:é='u'/>", "{u}名[\"\"]"),
-        ("<p:a xmlns:p='u' xmlns='v'><b/><p:c xmlns:p='w'/><d xmlns=''/></p:a>", "{u}a[\"\" {v}b[\"\"] {w}c[\"\"] {}d[\"\"]]"),
+        (
+            "<p:a xmlns:p='u' xmlns='v'><b/><p:c xmlns:p='w'/><d xmlns=''/></p:a>",
+            "{u}a[\"\" {v}b[\"\"] {w}c[\"\"] {}d[\"\"]]",
+        ),
         ("<a xmlns='u?x&amp;y'><b xmlns='u?x&amp;y'/></a>", "{u?x&y}a[\"\" {u?x&y}b[\"\"]]"),
         ("<a xmlns:p='u' xmlns:q='u' p:b='1' b='2'/>", "{}a[\"\"]"),
         ("<a b='>'/>", "{}a[\"\"]"),
@@ -199,13 +205,21 @@ fn each_limit_has_its_error_and_the_document_just_below_it_passes() {
         ("<a><b><c/></b></a>", "<a><b><c><d/></c></b></a>", Problem::TooDeep(3)),
         ("<a b='1' c='2' xmlns:p='u' xmlns:q='u'/>", "<a b='1' c='2' d='3'/>", Problem::TooManyAttributes(2)),
         ("<a b='12345'/>", "<a b='123456'/>", Problem::AttributeTooLong(5)),
-        ("<a xmlns='u' xmlns:q='u'/>", "<a xmlns='u' xmlns:q='u' xmlns:r='u'/>", Problem::TooManyDeclarations(2)),
+        (
+            "<a xmlns='u' xmlns:q='u'/>",
+            "<a xmlns='u' xmlns:q='u' xmlns:r='u'/>",
+            Problem::TooManyDeclarations(2),
+        ),
         (
             "<a xmlns='u' xmlns:q='u'><b xmlns='v'/><b xmlns='v'/></a>",
             "<a xmlns='u' xmlns:q='u'><b xmlns='v' xmlns:q='w'/></a>",
             Problem::TooManyDeclarations(3),
         ),
-        ("<a><b/><b/><b/><b/></a>", "<a><b/><b/><b/><b/><b/><b/><b/><b/><b/><b/></a>", Problem::TooManyElements(10)),
+        (
+            "<a><b/><b/><b/><b/></a>",
+            "<a><b/><b/><b/><b/><b/><b/><b/><b/><b/><b/></a>",
+            Problem::TooManyElements(10),
+        ),
         ("<a>12345678901234567890</a>", "<a>1234567890<b>12345678901</b></a>", Problem::TooMuchText(20)),
     ] {
         assert_eq!(read(good.as_bytes(), None, &limits), Ok(()), "input: {good}");
@@ -219,9 +233,12 @@ fn each_limit_has_its_error_and_the_document_just_below_it_passes() {
 
 #[test]
 fn errors_say_line_and_column() {
-    for (text, line, column) in
-        [("<a>\n  <b>é</c></a>", 2, 7), ("<a>&nbsp;</a>", 1, 4), ("<a\n b='\n&x;'/>", 3, 1), ("<a>x\u{1}</a>", 1, 5)]
-    {
+    for (text, line, column) in [
+        ("<a>\n  <b>é</c></a>", 2, 7),
+        ("<a>&nbsp;</a>", 1, 4),
+        ("<a\n b='\n&x;'/>", 3, 1),
+        ("<a>x\u{1}</a>", 1, 5),
+    ] {
         let error = read(text.as_bytes(), None, &Limits::default()).unwrap_err();
         assert_eq!((error.line, error.column), (line, column), "input: {text:?}: {error}");
     }
@@ -229,7 +246,8 @@ fn errors_say_line_and_column() {
 
 #[test]
 fn no_error_repeats_text_of_the_document() {
-    for text in ["<a>secret&nbsp;</a>", "<a b='secret'c='1'/>", "<a>secret</b>", "<a>secret]]></a>", "secret"] {
+    for text in ["<a>secret&nbsp;</a>", "<a b='secret'c='1'/>", "<a>secret</b>", "<a>secret]]></a>", "secret"]
+    {
         let fault: vestibule_core::fault::Fault =
             read(text.as_bytes(), None, &Limits::default()).unwrap_err().into();
         assert!(!format!("{fault} {:?}", fault.place).contains("secret"), "input: {text}");
@@ -264,7 +282,8 @@ fn character_sets_are_found_by_transport_mark_and_declaration() {
         (b"<a>\x82\xA0</a>".to_vec(), Some("shift_jis"), None),
     ] {
         let limits = Limits::default();
-        let source = Source::decode(&bytes, transport, otherwise, &limits).unwrap_or_else(|it| panic!("{bytes:?} {it}"));
+        let source = Source::decode(&bytes, transport, otherwise, &limits)
+            .unwrap_or_else(|it| panic!("{bytes:?} {it}"));
         let expected = if transport == Some("shift_jis") { "あ" } else { "é" };
         let tree = source.parse(&limits, Options::default()).unwrap();
         assert_eq!(tree.text(NodeId(0)), expected, "input: {transport:?} {bytes:?}");
@@ -284,7 +303,11 @@ fn character_sets_that_conflict_or_do_not_fit_are_refused() {
         (utf16("<a/>", true, true), Some("utf-8"), conflict("UTF-8", "UTF-16BE")),
         (b"<?xml version='1.0' encoding='UTF-16'?><a/>".to_vec(), Some("utf-8"), conflict("UTF-8", "UTF-16")),
         (b"<a/>".to_vec(), Some("utf-7"), Problem::UnknownCharset("utf-7".into())),
-        (b"<?xml version='1.0' encoding='UTF-7'?><a/>".to_vec(), None, Problem::UnknownCharset("UTF-7".into())),
+        (
+            b"<?xml version='1.0' encoding='UTF-7'?><a/>".to_vec(),
+            None,
+            Problem::UnknownCharset("UTF-7".into()),
+        ),
         (b"<a/>".to_vec(), Some("klingon"), Problem::UnknownCharset("klingon".into())),
         (b"<a>\xE9</a>".to_vec(), None, Problem::Undecodable("UTF-8")),
         (b"<a>\xC0\x80</a>".to_vec(), None, Problem::Undecodable("UTF-8")),
@@ -309,10 +332,19 @@ fn hostile_documents_end_quickly() {
     let spaces = format!("<a>{}</a>", "<b> </b> ".repeat(100_000));
     let references = format!("<a>{}</a>", "&#65;".repeat(500_000));
     let many = format!("<a>{}</a>", "<b/>".repeat(600_000));
-    let scopes = format!("<a {}>{}</a>", (0..31).map(|it| format!("xmlns:p{it}='u' ")).collect::<String>(), "<c/>".repeat(400_000));
-    for (name, text) in
-        [("wide", wide), ("deep", deep), ("spaces", spaces), ("references", references), ("many", many), ("scopes", scopes)]
-    {
+    let scopes = format!(
+        "<a {}>{}</a>",
+        (0..31).map(|it| format!("xmlns:p{it}='u' ")).collect::<String>(),
+        "<c/>".repeat(400_000)
+    );
+    for (name, text) in [
+        ("wide", wide),
+        ("deep", deep),
+        ("spaces", spaces),
+        ("references", references),
+        ("many", many),
+        ("scopes", scopes),
+    ] {
         let start = std::time::Instant::now();
         let _ = read(text.as_bytes(), None, &Limits::default());
         assert!(start.elapsed().as_secs() < 10, "{name}: {:?}", start.elapsed());
@@ -329,7 +361,11 @@ fn the_span_of_an_attribute_is_found_in_its_element() {
         ("<a/>", None),
         ("<a>location='1'</a>", None),
     ] {
-        assert_eq!(attribute_span(element, "location").and_then(|it| element.get(it)), expected, "input: {element}");
+        assert_eq!(
+            attribute_span(element, "location").and_then(|it| element.get(it)),
+            expected,
+            "input: {element}"
+        );
     }
 }
 
@@ -379,7 +415,10 @@ mod properties {
 #[ignore = "prints a figure"]
 fn speed() {
     let line = "<c:Line><c:Type>B</c:Type><c:Amt cur=\"EUR\">480.00</c:Amt><c:Note>Window of the shop</c:Note></c:Line>\n    ";
-    let text = format!("<e:Envelope xmlns:e='http://schemas.xmlsoap.org/soap/envelope/'><e:Body><c:Claim xmlns:c='urn:c'>\n    {}</c:Claim></e:Body></e:Envelope>", line.repeat(600));
+    let text = format!(
+        "<e:Envelope xmlns:e='http://schemas.xmlsoap.org/soap/envelope/'><e:Body><c:Claim xmlns:c='urn:c'>\n    {}</c:Claim></e:Body></e:Envelope>",
+        line.repeat(600)
+    );
     let limits = Limits::default();
     for _ in 0..3 {
         let rounds = 1000;
