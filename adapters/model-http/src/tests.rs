@@ -240,30 +240,36 @@ fn a_key_that_is_not_in_the_environment_is_named() {
     assert!(report.contains("the environment variable `OTHER_KEY` holds no key"), "{report}");
 }
 
-/// Against a real OpenAI-compatible server; see tests/e2e/aimock. `AIMOCK_URL=http://127.0.0.1:4010 AIMOCK_CASE=good`.
+/// Against a real OpenAI-compatible server, started as tests/e2e/aimock/README.md says.
+/// `AIMOCK_URL=http://127.0.0.1:4010 cargo test -p vestibule-model-http -- --ignored aimock`
 #[tokio::test]
 #[ignore = "needs a running aimock"]
-async fn aimock_behaves_as_its_case_says() {
+async fn aimock_behaves_as_each_case_says() {
+    use Recovery::{FailOver, GiveUp, Retry, RetryAfter};
     let address = std::env::var("AIMOCK_URL").expect("AIMOCK_URL");
-    let case = std::env::var("AIMOCK_CASE").expect("AIMOCK_CASE");
     let model = model_at(&address);
-    let began = Instant::now();
-    let schema = json!({ "type": "object" });
-    let prompt = format!("vestibule-case {case}");
-    let outcome = model.converse("claim-triage", &prompt, &schema, began + Duration::from_secs(2)).await;
-    println!("{case}: {:?} {outcome:?}", began.elapsed());
-    assert!(began.elapsed() < Duration::from_millis(2300), "{:?}", began.elapsed());
-    let found = outcome.as_ref().map(|_| ()).map_err(|fault| (fault.code, fault.recovery));
-    match case.as_str() {
-        // What is outside the schema is still an object: the schema is checked by core.
-        "good" | "outside" => assert_eq!(found, Ok(())),
-        "malformed" => assert_eq!(found, Err((FaultCode::Model, Recovery::FailOver))),
-        "ratelimit" => {
-            assert!(matches!(found, Err((FaultCode::Model, Recovery::RetryAfter(_) | Recovery::Retry))))
-        }
-        "error" | "disconnect" => assert_eq!(found, Err((FaultCode::Model, Recovery::Retry))),
-        "quota" => assert_eq!(found, Err((FaultCode::Model, Recovery::FailOver))),
-        "hang" => assert_eq!(found, Err((FaultCode::Deadline, Recovery::FailOver))),
-        other => panic!("unknown case {other}"),
+    let second = Duration::from_secs(1);
+    for (case, expected) in [
+        ("good", Ok("high")),
+        // What is outside the schema is an object all the same: core checks the schema.
+        ("outside", Ok("urgent")),
+        ("malformed", Err((FaultCode::Model, FailOver))),
+        ("garbage", Err((FaultCode::Model, FailOver))),
+        ("ratelimit", Err((FaultCode::Model, RetryAfter(second)))),
+        ("quota", Err((FaultCode::Model, FailOver))),
+        ("error", Err((FaultCode::Model, Retry))),
+        ("refused", Err((FaultCode::Model, GiveUp))),
+        ("disconnect", Err((FaultCode::Model, Retry))),
+        ("hang", Err((FaultCode::Deadline, FailOver))),
+    ] {
+        let began = Instant::now();
+        let prompt = format!("Judge. vestibule-case {case} .");
+        let schema = json!({ "type": "object" });
+        let outcome = model.converse("claim-triage", &prompt, &schema, began + 2 * second).await;
+        let took = began.elapsed();
+        println!("{case}: {took:?} {outcome:?}");
+        let priority = outcome.as_ref().map(|it| it.answer["priority"].as_str().unwrap());
+        assert_eq!(priority.map_err(|fault| (fault.code, fault.recovery)), expected, "{case}");
+        assert!(took < Duration::from_millis(2300), "{case}: {took:?}");
     }
 }
