@@ -133,7 +133,8 @@ impl SqliteStore {
     async fn change<C: Change>(&self, change: C) -> Result<C::Output, Fault> {
         let (call, result) = Call::new(change);
         self.shared.changes.push(call).await.map_err(|_| closed())?;
-        result.await.map_err(|_| closed())?
+        let mut waiting = Waiting::<C> { result, changes: &self.shared.changes };
+        (&mut waiting.result).await.map_err(|_| closed())?
     }
 
     async fn ask<T: Send + 'static>(
@@ -149,6 +150,29 @@ impl SqliteStore {
         });
         self.shared.questions.push(question).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
+    }
+}
+
+/// A caller that waits for its change.
+struct Waiting<'a, C: Change> {
+    result: oneshot::Receiver<Result<C::Output, Fault>>,
+    changes: &'a Changes,
+}
+
+impl<C: Change> Drop for Waiting<'_, C> {
+    /// A caller that hangs up just after the writer has answered leaves a result that neither of them holds: a lease
+    /// in it would keep its job until it runs out.
+    fn drop(&mut self) {
+        // From here on the writer sees that nobody waits.
+        self.result.close();
+        if let Ok(Ok(output)) = self.result.try_recv() {
+            for lease in C::undelivered(output) {
+                let job = lease.job;
+                if !self.changes.push_later(Call::unheard(Release { lease, delay: Duration::ZERO })) {
+                    tracing::warn!(%job, "leased to nobody until its lease runs out: the writer is behind or closed");
+                }
+            }
+        }
     }
 }
 

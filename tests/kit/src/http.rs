@@ -160,8 +160,9 @@ mod tests {
 
     #[test]
     fn responses_are_read_or_refused() {
+        type Expected = Result<(u16, Vec<u8>), &'static str>;
         let ok = |status, body: &[u8]| Ok((status, body.to_vec()));
-        let cases: [(&[u8], Result<(u16, Vec<u8>), &str>); 9] = [
+        let cases: [(&[u8], Expected); 9] = [
             (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokextra", ok(200, b"ok")),
             (b"HTTP/1.0 404 Not Found\r\n\r\nall of it", ok(404, b"all of it")),
             (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", ok(204, b"")),

@@ -165,6 +165,72 @@ fn only_the_owner_may_read_the_files() {
 }
 
 #[test]
+fn commits_wait_for_the_disk() {
+    let (_directory, path) = temporary();
+    let running = Running::open(&path, &Settings::default()).unwrap();
+    block_on(running.store().change(ExpectPragmas(&[("journal_mode", "wal"), ("synchronous", "2")])))
+        .unwrap();
+}
+
+/// Fails where a pragma of the writer has another value: a kill can not show what only a power cut takes.
+struct ExpectPragmas(&'static [(&'static str, &'static str)]);
+
+impl crate::change::Change for ExpectPragmas {
+    type Output = ();
+
+    fn apply(&self, db: &Connection, _: crate::change::Moment) -> Result<(), crate::error::Failure> {
+        for (name, expected) in self.0 {
+            let sql = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
+            let found: String = db.query_row(&sql, [], |row| row.get(0))?;
+            assert_eq!(&found, expected, "{name}");
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_damaged_store_is_a_fault_and_never_a_wrong_job() {
+    let (_directory, path) = temporary();
+    let running = Running::open(&path, &settings(LONG)).unwrap();
+    let ids: Vec<_> = block_on(async {
+        let mut ids = Vec::new();
+        for _ in 0..50 {
+            let lease = accepted(running.store(), None).await;
+            ids.push(lease.job);
+            running.store().answer(lease, fixtures::reply(&[b'r'; 3000])).await.unwrap();
+        }
+        ids
+    });
+    drop(running);
+    let whole = fs::read(&path).unwrap();
+    let (mut faults, mut refused) = (0, 0);
+    for page in 0..whole.len() / 4096 {
+        let mut damaged = whole.clone();
+        damaged[page * 4096..][..64].fill(0xa5);
+        fs::write(&path, &damaged).unwrap();
+        let reader = match Reader::open(&path) {
+            Ok(reader) => reader,
+            Err(error) => {
+                assert!(error.to_string().contains(&path.display().to_string()), "page {page}: {error}");
+                refused += 1;
+                continue;
+            }
+        };
+        for id in &ids {
+            match reader.find(*id) {
+                Ok(Some(job)) => assert_eq!(job.id, *id, "page {page}"),
+                Ok(None) => {}
+                Err(fault) => {
+                    assert_eq!(fault.code, FaultCode::Store, "page {page}: {fault}");
+                    faults += 1;
+                }
+            }
+        }
+    }
+    assert!(faults > 0 && refused > 0, "{faults} faults, {refused} refused");
+}
+
+#[test]
 fn a_full_disk_is_a_fault_that_may_pass_and_small_changes_still_fit() {
     let (_directory, path) = temporary();
     let running = Running::open(&path, &settings(LONG)).unwrap();

@@ -177,6 +177,31 @@ fn a_store_whose_engines_never_ran_leaves_nobody_waiting() {
 }
 
 #[test]
+fn a_lease_that_was_answered_to_a_caller_who_just_left_is_given_back() {
+    let (_directory, path) = temporary();
+    let running = Running::open(&path, &Settings::default()).unwrap();
+    let store = running.store();
+    let job = fixtures::job(None, b"<a/>");
+    let id = job.id;
+    block_on(async {
+        let mut submit = store.submit(job);
+        std::future::poll_fn(|context| std::task::Poll::Ready(submit.as_mut().poll(context).is_pending()))
+            .await;
+        // The writer is done with it, and the caller has not looked.
+        while store.find(id).await.unwrap().is_none() {}
+        thread::sleep(Duration::from_millis(50));
+        drop(submit);
+        for _ in 0..500 {
+            if store.find(id).await.unwrap().unwrap().state.word() == "queued" {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("leased to nobody");
+    });
+}
+
+#[test]
 fn jobs_of_a_full_queue_wait_for_room_and_are_all_accepted() {
     let (_directory, path) = temporary();
     let queue = std::num::NonZeroUsize::new(4).unwrap();
