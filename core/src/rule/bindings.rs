@@ -1,11 +1,12 @@
 //! Where a rule's names get their values: records, the answer and the facts of the flow.
 
-use std::borrow::Cow;
-
 use rust_decimal::Decimal;
 
 use super::{Bindings, Operand, Root, Slot};
-use crate::record::{Field, Record, Value};
+use crate::{
+    mapping::plan::From,
+    record::{Record, Value},
+};
 
 /// What a flow knows besides its records.
 #[derive(Debug, Clone, Default)]
@@ -61,84 +62,91 @@ impl<'a> RecordBindings<'a> {
 
 impl Bindings for RecordBindings<'_> {
     fn value(&self, slot: &Slot) -> Operand<'_> {
-        let fact = |text: &dyn Fn(&FlowFacts) -> Option<Operand<'static>>| {
-            self.flow.and_then(text).unwrap_or(Operand::Missing)
-        };
+        let path = slot.path.as_slice();
         match slot.root {
-            Root::Here => follow(Some(self.here), &slot.path),
-            Root::Outer(levels) => follow(self.around(levels), &slot.path),
-            Root::Answer => follow(self.answer, &slot.path),
-            Root::Trailer => follow(self.trailer, &slot.path),
-            Root::Records if slot.path.is_empty() => {
-                Operand::List(vec![Operand::Bool(true); self.records.len()])
-            }
-            Root::Records => {
-                let mut all = Vec::with_capacity(self.records.len());
-                for record in self.records {
-                    gather(record, &slot.path, &mut all);
-                }
-                Operand::List(all)
-            }
-            Root::Outcome => fact(&|flow| Some(owned(&flow.outcome))),
-            Root::Findings => {
-                fact(&|flow| Some(Operand::List(flow.findings.iter().map(|it| owned(it)).collect())))
-            }
-            Root::Ticket => fact(&|flow| Some(owned(&flow.ticket))),
-            Root::FlowName => fact(&|flow| Some(owned(&flow.name))),
-            Root::FlowVersion => fact(&|flow| Some(Operand::Number(flow.version.into()))),
-            Root::ModelName => fact(&|flow| flow.model.as_deref().map(owned)),
-            Root::Cost => fact(&|flow| flow.cost.map(Operand::Number)),
+            Root::Here => of_record(self.here, path),
+            Root::Outer(levels) => below_of(self.around(levels), path),
+            Root::Answer => below_of(self.answer, path),
+            Root::Trailer => below_of(self.trailer, path),
+            Root::Records => of_records(self.records, path),
+            root => self.flow.map_or(Operand::Missing, |flow| fact(flow, root)),
         }
     }
 }
 
-fn owned(text: &str) -> Operand<'static> {
-    Operand::Text(Cow::Owned(text.to_owned()))
+fn below_of<'r>(record: Option<&'r Record>, path: &[u16]) -> Operand<'r> {
+    record.map_or(Operand::Missing, |record| of_record(record, path))
 }
 
-/// The value at the end of the path. A list on the way makes the result a list.
-fn follow<'a>(record: Option<&'a Record>, path: &[u16]) -> Operand<'a> {
-    let (Some(record), Some((first, rest))) = (record, path.split_first()) else { return Operand::Missing };
-    match (record.at(usize::from(*first)).map(|field| &field.value), rest) {
-        (None, _) => Operand::Missing,
-        (Some(Value::List(items)), []) => Operand::List(vec![Operand::Bool(true); items.len()]),
-        (Some(Value::List(items)), rest) => {
-            let mut all = Vec::with_capacity(items.len());
-            for item in items {
-                gather(item, rest, &mut all);
-            }
-            Operand::List(all)
-        }
-        (Some(value), []) => operand(value),
-        (Some(_), _) => Operand::Missing,
+fn fact(flow: &FlowFacts, root: Root) -> Operand<'_> {
+    match root {
+        Root::Outcome => words(&flow.outcome),
+        Root::Findings => Operand::List(flow.findings.iter().map(|it| words(it)).collect()),
+        Root::Ticket => words(&flow.ticket),
+        Root::FlowName => words(&flow.name),
+        Root::FlowVersion => Operand::Number(flow.version.into()),
+        Root::ModelName => flow.model.as_deref().map_or(Operand::Missing, words),
+        Root::Cost => flow.cost.map_or(Operand::Missing, Operand::Number),
+        Root::Here | Root::Outer(_) | Root::Answer | Root::Records | Root::Trailer => Operand::Missing,
     }
 }
 
-/// Appends what the path finds below an item, nested lists flattened. An absent value is a missing item.
-fn gather<'a>(record: &'a Record, path: &[u16], all: &mut Vec<Operand<'a>>) {
-    let Some((first, rest)) = path.split_first() else { return };
-    match record.at(usize::from(*first)) {
-        Some(Field { value: Value::List(items), .. }) if rest.is_empty() => {
-            all.extend(items.iter().map(|_| Operand::Bool(true)));
-        }
-        Some(Field { value: Value::List(items), .. }) => {
-            items.iter().for_each(|item| gather(item, rest, all))
-        }
-        Some(field) => all.push(operand(&field.value)),
-        None => all.push(Operand::Missing),
+fn words(text: &str) -> Operand<'_> {
+    Operand::Text(text.into())
+}
+
+/// The value at a path of slots; from the first list on, the values of all items in one list.
+fn of_record<'r>(record: &'r Record, path: &[u16]) -> Operand<'r> {
+    let Some((first, rest)) = path.split_first() else { return Operand::Missing };
+    let at = usize::from(*first);
+    match record.at(at).map(|field| &field.value) {
+        Some(Value::List(items)) => of_records(items, rest),
+        Some(value) if rest.is_empty() => operand(value),
+        Some(_) => Operand::Missing,
+        // A list that is not there has no items: it can be counted and added up.
+        None if is_list(record, at) => Operand::List(Vec::new()),
+        None => Operand::Missing,
     }
+}
+
+fn of_records<'r>(records: &'r [Record], path: &[u16]) -> Operand<'r> {
+    let mut found = Vec::with_capacity(records.len());
+    collect(records, path, &mut found);
+    Operand::List(found)
+}
+
+/// Flattens. As deep as the path, which is as deep as the mapping.
+fn collect<'r>(records: &'r [Record], path: &[u16], found: &mut Vec<Operand<'r>>) {
+    let Some((first, rest)) = path.split_first() else {
+        // A record as such: something that is there.
+        found.extend(records.iter().map(|_| Operand::Bool(true)));
+        return;
+    };
+    let at = usize::from(*first);
+    for record in records {
+        match record.at(at).map(|field| &field.value) {
+            Some(Value::List(items)) => collect(items, rest, found),
+            Some(value) if rest.is_empty() => found.push(operand(value)),
+            None if is_list(record, at) => {}
+            _ => found.push(Operand::Missing),
+        }
+    }
+}
+
+fn is_list(record: &Record, at: usize) -> bool {
+    record.shape.fields.get(at).is_some_and(|field| matches!(field.from, From::Each { .. }))
 }
 
 fn operand(value: &Value) -> Operand<'_> {
     match value {
-        Value::Text(text) => Operand::Text(Cow::Borrowed(text)),
+        Value::Text(text) => Operand::Text((&**text).into()),
         Value::Int(number) => Operand::Number(Decimal::from(*number)),
         Value::Decimal(number) => Operand::Number(*number),
-        Value::Bool(truth) => Operand::Bool(*truth),
+        Value::Bool(it) => Operand::Bool(*it),
         Value::Date(date) => Operand::Date(*date),
         Value::Time(time) => Operand::Time(*time),
         Value::DateTime { at, .. } => Operand::DateTime(*at),
         Value::Bytes(bytes) => Operand::Bytes(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
-        Value::List(items) => Operand::List(vec![Operand::Bool(true); items.len()]),
+        Value::List(items) => of_records(items, &[]),
     }
 }

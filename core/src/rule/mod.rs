@@ -2,10 +2,39 @@
 //!
 //! A rule is compiled against a [`Scope`] of names with types, and runs over [`Bindings`]. A rule with a missing
 //! input does not apply: its value is [`Operand::Missing`], never silently false.
-
-pub mod nearest;
+//!
+//! ```text
+//! rule    = and { "or" and }            and  = not { "and" not }          not = [ "not" ] compare
+//! compare = sum [ ( "==" | "!=" | "<" | "<=" | ">" | ">=" ) sum | [ "not" ] "in" sum
+//!               | "contains" [ ( "any" | "all" ) "of" ] ( text | list of texts ) ]
+//! sum     = product { ( "+" | "-" ) product }        product = signed { ( "*" | "/" ) signed }
+//! signed  = [ "-" ] ( number | duration | text | yes | no | name | name "(" [ rule { "," rule } ] ")"
+//!                     | "(" rule ")" | "[" rule { "," rule } "]" )
+//! ```
+//!
+//! - A text beside a date, time or instant is read as one (`loss_date >= '2026-01-01'`); a date and an instant are
+//!   compared as days of the clock's zone.
+//! - An operation on a list works on each item (`lines.amount > 0` is a list of yes and no); on two lists pair by pair.
+//! - Missing: `false and missing` is false, `true or missing` is true, `present(x)` is never missing. `sum`, `avg`,
+//!   `min` and `max` of a list with a missing item are missing; `sum` of an empty list is 0, the others are missing.
+//!   `count` counts what is there (of yes and no: the yeses), `length` of a list counts every item.
+//! - Sums are exact or fail; products and quotients keep 18 decimals; `round` rounds half away from zero.
+//! - `contains` finds whole words and phrases, whatever their case and however the lines break.
+//! - A date moved by a length of time is the day that falls on; lengths of time are `s m h d w`, a day is 24 hours.
 
 pub mod bindings;
+mod call;
+mod check;
+mod functions;
+mod lexer;
+pub mod nearest;
+mod parser;
+mod report;
+mod run;
+mod words;
+
+#[cfg(test)]
+mod tests;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -13,6 +42,11 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use rust_decimal::Decimal;
 use smallvec::SmallVec;
 
+use self::{
+    check::{Checker, Code, Typed},
+    report::{Problem, Report},
+    run::Run,
+};
 use crate::mapping::diagnostic::{Diagnostics, Span};
 
 /// What a rule's value is.
@@ -56,13 +90,20 @@ impl Scope {
     }
 }
 
+/// Longest rule, in bytes.
+const LONGEST: usize = 4096;
+
 /// A compiled rule.
 #[derive(Debug, Clone)]
-pub struct Rule {}
+pub struct Rule {
+    code: Code,
+    kind: Type,
+}
 
 impl Rule {
     /// Compiles `text`. Every problem is reported with codes M040 (spelling) and M041 (names and types); `at` turns
     /// a range of `text` into a span of the file. `wanted`: the type that the rule's value must have, if any.
+    /// `None` exactly when a problem was reported.
     pub fn compile(
         text: &str,
         scope: &Scope,
@@ -70,24 +111,39 @@ impl Rule {
         diagnostics: &mut Diagnostics,
         at: &dyn Fn(Span) -> Span,
     ) -> Option<Self> {
-        let _ = (text, scope, wanted, diagnostics, at);
-        None
+        let mut report = Report::new(diagnostics, at);
+        if text.len() > LONGEST {
+            let problem = Problem::new(
+                report::SPELLING,
+                0..text.len(),
+                "this rule is too long",
+                "more than 4096 bytes",
+            );
+            report.add(problem.help("split it into several rules"));
+            return None;
+        }
+        let tokens = lexer::tokens(text, &mut report);
+        let expr = parser::parse(&tokens, &mut report);
+        let typed = Checker { scope, report: &mut report, text }.rule(&expr, wanted);
+        let Typed { code, kind, .. } = typed.filter(|_| report.count == 0)?;
+        Some(Self { code, kind })
     }
 
     /// The type of its value.
     pub fn kind(&self) -> &Type {
-        &Type::Bool
+        &self.kind
     }
 
     /// Its value. `Err` is a value that can not be computed (overflow, division by zero), in words.
     pub fn run<'a>(&'a self, bindings: &'a dyn Bindings, clock: &Clock) -> Result<Operand<'a>, RuleFailure> {
-        let _ = (bindings, clock);
-        Ok(Operand::Missing)
+        Run { bindings, clock }.value(&self.code)
     }
 
-    /// The slots that it reads, for findings that name the fields involved.
+    /// The slots that it reads, each once, in the rule's order; for findings that name the fields involved.
     pub fn slots(&self) -> Vec<&Slot> {
-        Vec::new()
+        let mut slots = Vec::new();
+        self.code.slots(&mut slots);
+        slots
     }
 }
 
@@ -103,6 +159,9 @@ pub enum RuleFailure {
     /// A date outside the years -9999 to 9999.
     #[error("the date is out of range")]
     DateRange,
+    /// An operation pairs the items of two lists that are not equally long.
+    #[error("the two lists are not equally long")]
+    ListsDiffer,
 }
 
 /// Where a rule's names get their values.
