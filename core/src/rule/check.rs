@@ -7,12 +7,11 @@ use jiff::{Timestamp, civil};
 use super::{
     Operand, Scope, Slot, Type,
     functions::{self, Function},
-    nearest::nearest,
     parser::{Arithmetic, Comparison, Expr, Kind},
     report::{MEANING, Problem, Report},
     words,
 };
-use crate::mapping::diagnostic::Span;
+use crate::mapping::diagnostic::{Span, nearest, shown};
 
 /// A rule that can be run: every name is resolved and every operation fits its types.
 #[derive(Debug, Clone)]
@@ -104,7 +103,8 @@ impl Checker<'_, '_, '_> {
             let text = text.to_string();
             self.known_word(wanted, &text, &found.span)?;
         }
-        if fits(&found.kind, wanted) {
+        // After a mistake in the spelling the type of the whole says nothing.
+        if fits(&found.kind, wanted) || self.report.count > 0 {
             return Some(found);
         }
         let title = format!("expected {}, not {}", describe(wanted), describe(&found.kind));
@@ -163,6 +163,10 @@ impl Checker<'_, '_, '_> {
         Some(Typed { code, kind, span: expr.span.clone() })
     }
 
+    fn names(&self) -> Vec<&str> {
+        self.scope.names.keys().map(String::as_str).collect()
+    }
+
     fn name(&mut self, name: &str, span: &Span) -> Option<(Code, Type)> {
         if let Some((kind, slot)) = self.scope.names.get(name) {
             return Some((Code::Slot(slot.clone()), kind.clone()));
@@ -173,12 +177,16 @@ impl Checker<'_, '_, '_> {
             "no" | "false" => return Some((Code::Literal(Operand::Bool(false)), Type::Bool)),
             _ => {}
         }
-        let mut problem =
-            Problem::new(MEANING, span.clone(), format!("there is no field `{name}`"), "unknown field");
+        let mut problem = Problem::new(
+            MEANING,
+            span.clone(),
+            format!("there is no field `{}`", shown(name)),
+            "unknown field",
+        );
         if functions::is_known(name) {
             problem = problem.help(format!("a function needs its brackets: {name}(...)"));
-        } else if let Some(near) = nearest(name, self.scope.names.keys().map(String::as_str)) {
-            problem = problem.help(format!("did you mean `{near}`?")).fix(span.clone(), near);
+        } else if let Some(near) = nearest(name, &self.names()) {
+            problem = problem.fix(span.clone(), near);
         } else {
             problem = problem.help(expected_one_of(self.scope.names.keys().map(String::as_str)));
         }
@@ -236,7 +244,7 @@ impl Checker<'_, '_, '_> {
                 let problem = Problem::new(
                     MEANING,
                     word.span.clone(),
-                    format!("there is no field `{name}`"),
+                    format!("there is no field `{}`", shown(name)),
                     "unknown field",
                 );
                 let quoted = format!("'{name}'");
@@ -310,10 +318,10 @@ impl Checker<'_, '_, '_> {
         if known.iter().any(|word| word == text) {
             return Some(());
         }
-        let title = format!("`{text}` is never a value of this field");
+        let title = format!("`{}` is never a value of this field", shown(text));
         let mut problem = Problem::new(MEANING, span.clone(), title, "not one of its words");
-        if let Some(near) = nearest(text, known.iter().map(String::as_str)) {
-            problem = problem.help(format!("did you mean `{near}`?")).fix(span.clone(), format!("'{near}'"));
+        if let Some(near) = nearest(text, &known.iter().map(String::as_str).collect::<Vec<_>>()) {
+            problem = problem.fix(span.clone(), format!("'{near}'"));
         } else {
             problem = problem.help(expected_one_of(known.iter().map(String::as_str)));
         }
@@ -340,7 +348,7 @@ impl Checker<'_, '_, '_> {
                 Some(Typed { code: Code::Literal(literal), kind, span: side.span })
             }
             None => {
-                let title = format!("`{text}` is not {what}");
+                let title = format!("`{}` is not {what}", shown(text));
                 let problem = Problem::new(
                     MEANING,
                     side.span.clone(),
@@ -393,7 +401,7 @@ impl Checker<'_, '_, '_> {
                 let problem = Problem::new(
                     MEANING,
                     one.span.clone(),
-                    format!("there is no field `{name}`"),
+                    format!("there is no field `{}`", shown(name)),
                     "unknown field",
                 );
                 self.problem(

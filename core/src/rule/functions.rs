@@ -3,11 +3,10 @@
 use super::{
     Type,
     check::{Checker, Code, Typed, describe, is_list, is_ordered, item, spread},
-    nearest::nearest,
     parser::Expr,
     report::{MEANING, Problem},
 };
-use crate::mapping::diagnostic::Span;
+use crate::mapping::diagnostic::{Span, nearest, shown};
 
 /// A function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +67,10 @@ pub(super) fn call(
     let found: Vec<_> = arguments.iter().map(|argument| checker.expr(argument)).collect();
     let Some((_, function, fewest, most, example)) = FUNCTIONS.iter().find(|(known, ..)| *known == name)
     else {
-        let title = format!("there is no function `{name}`");
+        let title = format!("there is no function `{}`", shown(name));
         let mut problem = Problem::new(MEANING, name_span.clone(), title, "unknown function");
-        if let Some(near) = nearest(name, FUNCTIONS.iter().map(|(known, ..)| *known)) {
-            problem = problem.help(format!("did you mean `{near}`?")).fix(name_span.clone(), near);
+        if let Some(near) = nearest(name, &FUNCTIONS.map(|(known, ..)| known)) {
+            problem = problem.fix(name_span.clone(), near);
         } else {
             let known: Vec<_> = FUNCTIONS.iter().map(|(known, ..)| *known).collect();
             problem = problem.help(format!("expected one of: {}", known.join(", ")));

@@ -106,7 +106,7 @@ fn habit(wrong: &str, right: &str, at: usize, report: &mut Report<'_>) {
         _ => format!("`{wrong}` has no meaning in a rule"),
     };
     let problem = Problem::new(SPELLING, span.clone(), title, format!("write `{right_word}`"));
-    report.add(problem.help(format!("did you mean `{right_word}`?")).fix(span, right));
+    report.add(problem.fix(span, right));
 }
 
 fn number(rest: &str, at: usize, report: &mut Report<'_>) -> (Token, usize) {
@@ -204,7 +204,7 @@ fn word(rest: &str, at: usize, report: &mut Report<'_>) -> (Token, usize) {
         let span = at..at + length;
         let problem =
             Problem::new(SPELLING, span.clone(), format!("`{name}` is written in small letters"), "here");
-        report.add(problem.help(format!("did you mean `{lower}`?")).fix(span, lower));
+        report.add(problem.fix(span, lower));
         return (token, length);
     }
     (Token::Name(name.to_owned()), length)

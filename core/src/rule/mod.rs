@@ -27,7 +27,6 @@ mod call;
 mod check;
 mod functions;
 mod lexer;
-pub mod nearest;
 mod parser;
 mod report;
 mod run;

@@ -353,6 +353,7 @@ impl Parser<'_, '_, '_> {
             }
             Token::Wrong => {
                 self.at += 1;
+                self.is_lost = true;
                 return self.wrong(start);
             }
             Token::Symbol("==") => {

@@ -1,6 +1,6 @@
 //! What is wrong with a rule, put where the file has it.
 
-use crate::mapping::diagnostic::{Diagnostic, Diagnostics, Span};
+use crate::mapping::diagnostic::{Diagnostics, Span};
 
 /// A rule that can not be read.
 pub(super) const SPELLING: &str = "M040";
@@ -46,6 +46,7 @@ impl Problem {
         self
     }
 
+    /// What to write instead; people are told so by the fix itself.
     pub(super) fn fix(mut self, span: Span, text: impl Into<String>) -> Self {
         self.fix = Some((span, text.into()));
         self
@@ -60,14 +61,15 @@ impl<'d> Report<'d> {
     pub(super) fn add(&mut self, problem: Problem) {
         let at = self.at;
         self.count += 1;
-        self.diagnostics.all.push(Diagnostic {
-            code: problem.code,
-            title: problem.title,
-            span: at(problem.span),
-            label: problem.label,
-            also: problem.also.into_iter().map(|(span, label)| (at(span), label)).collect(),
-            help: problem.help.into_iter().collect(),
-            fix: problem.fix.map(|(span, text)| (at(span), text)),
-        });
+        let found = self.diagnostics.push(problem.code, &at(problem.span), problem.title, problem.label);
+        if let Some((span, label)) = problem.also {
+            found.also(&at(span), label);
+        }
+        if let Some(help) = problem.help {
+            found.help(help);
+        }
+        if let Some((span, text)) = problem.fix {
+            found.fix(&at(span), text);
+        }
     }
 }

@@ -401,7 +401,7 @@ fn many_values_are_looked_for_among_many_quickly() {
 }
 
 fn decimal() -> impl Strategy<Value = Decimal> {
-    (any::<i64>(), 0..10u32).prop_map(|(digits, scale)| Decimal::new(digits, scale))
+    (any::<i32>(), 0..10u32).prop_map(|(digits, scale)| Decimal::new(digits.into(), scale))
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{AddressError, Meta};
-use crate::rule::nearest::nearest;
+use crate::mapping::diagnostic::nearest;
 
 /// A word that leads an address.
 struct Axis {
@@ -107,17 +107,15 @@ pub(super) fn lead(text: &str, kind: &str) -> Result<Lead, AddressError> {
 
 fn unknown(word: &str, body: &str, span: Range<usize>, all: Range<usize>, kind: &str) -> AddressError {
     let first = |axis: &'static Axis| axis.word.split(' ').next().unwrap_or(axis.word);
-    if let Some(near) = nearest(word, AXES.iter().map(first)) {
+    if let Some(near) = nearest(word, &AXES.iter().map(first).collect::<Vec<_>>()) {
         let belongs = AXES.iter().find(|axis| first(axis) == near);
         let foreign = belongs.filter(|axis| !axis.kinds.is_empty() && !axis.kinds.contains(&kind));
-        let help = match foreign {
-            Some(axis) => format!("did you mean `{}`? it belongs to: {}", axis.word, axis.kinds.join(", ")),
-            None => format!("did you mean `{near}`?"),
-        };
+        let help = foreign
+            .map(|axis| format!("did you mean `{}`? it belongs to: {}", axis.word, axis.kinds.join(", ")));
         return AddressError {
             span,
             title: format!("`{word}` is not a way to find a value in {} {kind} source", article(kind)),
-            help: Some(help),
+            help,
             fix: foreign.is_none().then(|| near.to_owned()),
         };
     }
@@ -146,7 +144,7 @@ fn meta(rest: &str, text: &str, start: usize) -> Result<Meta, AddressError> {
         span: end - rest.len()..end,
         title: format!("`{rest}` is not known about a document"),
         help: Some("expected one of: received, name, key, hash".into()),
-        fix: nearest(rest, METAS.iter().map(|(word, _)| *word)).map(str::to_owned),
+        fix: nearest(rest, &METAS.map(|(word, _)| word)).map(str::to_owned),
     })
 }
 

@@ -80,8 +80,10 @@ pub(crate) fn write_name(f: &mut impl Write, name: &str) -> fmt::Result {
 }
 
 fn write_value(f: &mut impl Write, value: &str) -> fmt::Result {
-    let plain =
-        !value.is_empty() && value.trim() == value && !value.starts_with('=') && !value.contains(['\'', '"', '(', ')', '[', ']']);
+    let plain = !value.is_empty()
+        && value.trim() == value
+        && !value.starts_with('=')
+        && !value.contains(['\'', '"', '(', ')', '[', ']']);
     if plain { f.write_str(value) } else { write_quoted(f, value) }
 }
 

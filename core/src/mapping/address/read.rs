@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use indexmap::IndexMap;
 
 use super::{AddressError, Axis, Path, Pick, Step, axis, notation::is_plain};
-use crate::rule::nearest::nearest;
+use crate::mapping::diagnostic::nearest;
 
 /// Longest address, in bytes: nobody writes longer ones by hand.
 const LONGEST: usize = 1024;
@@ -275,7 +275,7 @@ impl<'t> Reader<'t> {
             format!("expected one of: {}", known.join(", "))
         };
         let mut wrong = error(span, format!("there is no namespace prefix `{prefix}`"), Some(&help));
-        wrong.fix = nearest(prefix, known.iter().copied()).map(str::to_owned);
+        wrong.fix = nearest(prefix, &known).map(str::to_owned);
         Err(wrong)
     }
 
