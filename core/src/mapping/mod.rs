@@ -4,7 +4,17 @@
 //! [`check`] (names, addresses, rules, code tables) → [`plan`]. Every stage reports all it finds to [`diagnostic`].
 
 pub mod address;
+pub mod check;
+pub mod codes;
 pub mod diagnostic;
+pub mod file;
 pub mod plan;
 pub mod shape;
 pub mod syntax;
+
+pub use self::check::{Compiled, Surroundings, compile};
+
+/// The JSON Schema (draft-07) of a mapping file, for editors.
+pub fn json_schema() -> serde_json::Value {
+    shape::schema_for::<file::MappingFile>()
+}

@@ -9,7 +9,10 @@ use rust_decimal::Decimal;
 use crate::{
     finding::Outcome,
     interpret::Codec,
-    mapping::{address::{Address, Path}, diagnostic::Span},
+    mapping::{
+        address::{Address, Path},
+        diagnostic::Span,
+    },
     ports::Contract,
     rule::{Rule, Slot},
 };

@@ -1,0 +1,153 @@
+//! The names that rules and written values may use.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::super::{
+    diagnostic::{Diagnostics, Span, shown},
+    syntax::Node,
+};
+use crate::rule::{Root, Rule, Scope, Slot, Type};
+
+/// What is known of a field for rules. Its position in the list is its slot.
+#[derive(Debug, Clone)]
+pub(super) struct Sketch {
+    pub name: Arc<str>,
+    pub kind: Type,
+    /// Something is wrong with it: its type is a guess.
+    pub doubtful: bool,
+    /// The fields of a list's items.
+    pub inner: Vec<Sketch>,
+}
+
+/// Names in scope, and those whose type is a guess.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    pub scope: Scope,
+    doubtful: HashSet<String>,
+    /// A whole section could not be read: an unknown name may be one of its.
+    pub all_doubtful: bool,
+}
+
+impl Names {
+    /// Declares one name without a path.
+    pub fn declare_one(&mut self, name: &str, kind: Type, root: Root) {
+        self.scope.declare(name, kind, Slot { root, path: Default::default() });
+    }
+
+    /// Declares a field and, for a list, its items' fields.
+    pub fn declare_field(&mut self, sketch: &Sketch, slot: usize, prefix: &str, root: Root) {
+        self.add(sketch, slot, prefix, &Slot { root, path: Default::default() }, false);
+    }
+
+    /// Declares fields with their slots.
+    pub fn declare(&mut self, sketches: &[Sketch], prefix: &str, root: Root) {
+        for (slot, sketch) in sketches.iter().enumerate() {
+            self.declare_field(sketch, slot, prefix, root);
+        }
+    }
+
+    /// Declares fields as lists: one value for each record of the document.
+    pub fn declare_lists(&mut self, sketches: &[Sketch], prefix: &str, root: Root) {
+        for (slot, sketch) in sketches.iter().enumerate() {
+            self.add(sketch, slot, prefix, &Slot { root, path: Default::default() }, true);
+        }
+    }
+
+    fn add(&mut self, sketch: &Sketch, slot: usize, prefix: &str, around: &Slot, in_list: bool) {
+        let name = format!("{prefix}{}", sketch.name);
+        let mut here = around.clone();
+        here.path.push(u16::try_from(slot).unwrap_or(u16::MAX));
+        let kind = match &sketch.kind {
+            list @ Type::List(_) => list.clone(),
+            single if in_list => Type::List(Box::new(single.clone())),
+            single => single.clone(),
+        };
+        if sketch.doubtful {
+            self.doubtful.insert(name.clone());
+        }
+        let prefix = format!("{name}.");
+        self.scope.declare(name, kind, here.clone());
+        for (slot, inner) in sketch.inner.iter().enumerate() {
+            self.add(inner, slot, &prefix, &here, true);
+        }
+    }
+
+    /// The same names as an item of a list sees them: one level further out.
+    pub fn from_inside(&self) -> Self {
+        let mut inside = self.clone();
+        for (_, slot) in inside.scope.names.values_mut() {
+            slot.root = match slot.root {
+                Root::Here => Root::Outer(1),
+                Root::Outer(levels) => Root::Outer(levels.saturating_add(1)),
+                other => other,
+            };
+        }
+        inside
+    }
+
+    /// The name that this node spells; reported when there is none.
+    pub fn find(&self, node: &Node, diagnostics: &mut Diagnostics) -> Option<(Type, Slot)> {
+        let name = node.text()?;
+        if let Some((kind, slot)) = self.scope.names.get(name) {
+            return Some((kind.clone(), slot.clone()));
+        }
+        if !self.all_doubtful && !self.is_below_doubtful(name) && !node.is_blank() {
+            let title = format!("there is no field `{}`", shown(name));
+            diagnostics.push("M023", &node.span, title, "unknown field").suggest(
+                name,
+                &node.span,
+                self.scope.names.keys().map(String::as_str),
+            );
+        }
+        None
+    }
+
+    /// True when the type of this name is a guess.
+    pub fn is_doubtful(&self, name: &str) -> bool {
+        self.doubtful.contains(name) || self.is_below_doubtful(name)
+    }
+
+    fn is_below_doubtful(&self, name: &str) -> bool {
+        let mut dots = name.match_indices('.').filter_map(|(at, _)| name.get(..at));
+        dots.any(|parent| self.doubtful.contains(parent))
+    }
+
+    /// Compiles a rule that stands alone in a value or key.
+    pub fn rule(&self, node: &Node, wanted: Option<&Type>, diagnostics: &mut Diagnostics) -> Option<Rule> {
+        let text = node.text()?;
+        if node.is_blank() {
+            return None;
+        }
+        let at = |range: Span| node.sub(range);
+        let mut found = Diagnostics::default();
+        let rule = Rule::compile(text, &self.scope, wanted, &mut found, &at);
+        // A guessed type makes guessed complaints; the mistake behind them is reported already.
+        if !found.is_empty() && (self.all_doubtful || words(text).any(|name| self.is_doubtful(name))) {
+            found.all.retain(|it| it.code != "M041");
+        }
+        diagnostics.extend(found);
+        rule
+    }
+}
+
+/// Words of a rule, dots included: `lines.amount`.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|it: char| !(it.is_alphanumeric() || matches!(it, '_' | '.'))).filter(|it| !it.is_empty())
+}
+
+/// Names that the language uses itself.
+const RESERVED: [&str; 17] = [
+    "records", "trailer", "answer", "outcome", "findings", "ticket", "flow", "model", "cost", "and", "or",
+    "not", "in", "true", "false", "yes", "no",
+];
+
+/// Refuses fields of the record whose names mean something else in rules and in `write`.
+pub(super) fn reserved(record: Option<&Node>, diagnostics: &mut Diagnostics) {
+    for (key, _) in record.map(Node::entries).unwrap_or_default() {
+        if let Some(name) = key.text().filter(|it| RESERVED.contains(it)) {
+            diagnostics
+                .push("M019", &key.span, format!("`{name}` is a word of the language"), "choose another name")
+                .help(format!("rules and `write` could not tell the field from the word; e.g. `the_{name}`"));
+        }
+    }
+}

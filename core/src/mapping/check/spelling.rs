@@ -1,0 +1,87 @@
+//! How a value is spelt: type, format, pivot, codes.
+
+use std::sync::Arc;
+
+use super::{
+    super::{diagnostic::Diagnostics, syntax::Node},
+    Desk, tables,
+};
+use crate::{
+    interpret::{Codec, Kind, Spelling},
+    rule::Type,
+};
+
+/// Compiles the spelling that a field's block gives. The flag is true when something was wrong with it.
+pub(super) fn codec(
+    desk: &Desk<'_>,
+    node: &Node,
+    mut spelling: Spelling,
+    diagnostics: &mut Diagnostics,
+) -> (Codec, bool) {
+    spelling.zone = Some(desk.zone.clone());
+    let mut is_wrong = false;
+    if let Some(name) = node.get("codes").filter(|it| it.text().is_some() && !it.is_blank()) {
+        match tables::named(desk, name, diagnostics) {
+            Ok(table) => spelling.codes = Some(table),
+            Err(()) => is_wrong = true,
+        }
+    }
+    match Codec::compile(&spelling) {
+        Ok(codec) => (codec, is_wrong),
+        Err(error) => {
+            let (key, value) = match node.entry(error.key) {
+                Some((key, value)) => (key, Some(value)),
+                // What is missing is best shown where the format asks for it.
+                None => (node, node.get("format").or_else(|| node.get("type"))),
+            };
+            let span = match (value, error.part) {
+                (Some(value), Some(part)) => value.sub(part),
+                (Some(value), None) => value.span.clone(),
+                (None, _) => key.span.clone(),
+            };
+            let label = if node.get(error.key).is_some() { "in this" } else { "needs" };
+            let found = diagnostics.push("M030", &span, error.title, format!("{label} `{}`", error.key));
+            if let Some(help) = error.help {
+                found.help(help);
+            }
+            (Codec::default(), true)
+        }
+    }
+}
+
+/// What a rule sees of a value that is spelt so.
+pub(super) fn type_of(codec: &Codec, one_of: Option<&[String]>) -> Type {
+    match (codec.kind(), codec.codes(), one_of) {
+        (Kind::Text, Some(table), _) => {
+            Type::Words(table.rows.iter().map(|(word, _)| word.clone()).collect())
+        }
+        (Kind::Text, None, Some(words)) => Type::Words(Arc::from(words)),
+        (kind, ..) => type_of_kind(kind),
+    }
+}
+
+/// What a rule sees of a kind.
+pub(super) fn type_of_kind(kind: Kind) -> Type {
+    match kind {
+        Kind::Text => Type::Text,
+        Kind::Int | Kind::Decimal | Kind::Money => Type::Number,
+        Kind::Bool => Type::Bool,
+        Kind::Date => Type::Date,
+        Kind::Time => Type::Time,
+        Kind::Datetime => Type::DateTime,
+        Kind::Bytes => Type::Bytes,
+    }
+}
+
+/// The kind that a rule's value is kept as, when the mapping names none.
+pub(super) fn kind_of_type(kind: &Type) -> Kind {
+    match kind {
+        Type::Number => Kind::Decimal,
+        Type::Bool => Kind::Bool,
+        Type::Date => Kind::Date,
+        Type::Time => Kind::Time,
+        Type::DateTime => Kind::Datetime,
+        Type::Bytes => Kind::Bytes,
+        Type::Text | Type::Words(_) | Type::Duration | Type::List(_) | Type::Record => Kind::Text,
+    }
+}
