@@ -50,8 +50,19 @@ pub enum FaultCode {
 impl FaultCode {
     /// Every code.
     pub const ALL: [Self; 13] = [
-        Self::Malformed, Self::TooLarge, Self::NotUnderstood, Self::MustUnderstand, Self::Refused, Self::KeyConflict,
-        Self::NotFound, Self::Deadline, Self::Model, Self::Store, Self::Unavailable, Self::Unwritable, Self::Internal,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::NotUnderstood,
+        Self::MustUnderstand,
+        Self::Refused,
+        Self::KeyConflict,
+        Self::NotFound,
+        Self::Deadline,
+        Self::Model,
+        Self::Store,
+        Self::Unavailable,
+        Self::Unwritable,
+        Self::Internal,
     ];
 
     /// The stable code, e.g. `V001`.

@@ -76,9 +76,24 @@ pub enum Check {
 impl Check {
     /// Every check, in the order of its code.
     pub const ALL: [Self; 18] = [
-        Self::Required, Self::Type, Self::LocalTime, Self::Codes, Self::Length, Self::Range, Self::Pattern,
-        Self::OneOf, Self::MaxAge, Self::Unique, Self::Complete, Self::Confidence, Self::Rule, Self::RuleFailed,
-        Self::Accept, Self::NoAnswer, Self::Overflow, Self::Ambiguous,
+        Self::Required,
+        Self::Type,
+        Self::LocalTime,
+        Self::Codes,
+        Self::Length,
+        Self::Range,
+        Self::Pattern,
+        Self::OneOf,
+        Self::MaxAge,
+        Self::Unique,
+        Self::Complete,
+        Self::Confidence,
+        Self::Rule,
+        Self::RuleFailed,
+        Self::Accept,
+        Self::NoAnswer,
+        Self::Overflow,
+        Self::Ambiguous,
     ];
 
     /// The stable code, e.g. `G101`.

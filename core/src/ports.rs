@@ -59,7 +59,13 @@ pub trait Contract: Send + Sync + std::any::Any {
     /// Names of the operations, in the contract's order.
     fn operations(&self) -> Vec<String>;
     /// Checks one address. `base` is the address of the `each` it stands in, outermost first.
-    fn check(&self, operation: Option<&str>, direction: Direction, base: &[&Path], path: &Path) -> Result<(), NotInContract>;
+    fn check(
+        &self,
+        operation: Option<&str>,
+        direction: Direction,
+        base: &[&Path],
+        path: &Path,
+    ) -> Result<(), NotInContract>;
     /// True when the reply's root element for this operation has this name; else the name that it has.
     fn reply_root(&self, operation: Option<&str>) -> Option<String>;
     /// For the adapter that made it: its own type again.
@@ -149,8 +155,13 @@ pub trait Frontend: Send + Sync {
     /// The word of `receive`, e.g. `soap`.
     fn kind(&self) -> &'static str;
     /// Builds the service of this name from all flows that are received by it.
-    fn service(&self, name: &str, flows: Vec<Offered>, files: &dyn Files, diagnostics: &mut Diagnostics)
-    -> Option<Arc<dyn Service>>;
+    fn service(
+        &self,
+        name: &str,
+        flows: Vec<Offered>,
+        files: &dyn Files,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<dyn Service>>;
 }
 
 /// A flow that a service offers.
@@ -251,8 +262,12 @@ pub trait Model: Send + Sync {
     /// True when values leave the process; then masked fields are replaced before they get here.
     fn is_remote(&self) -> bool;
     /// Asks. `input` is the proof that the gate let the record pass.
-    fn infer<'a>(&'a self, task: &'a Task<'a>, input: &'a Admitted, deadline: Instant)
-    -> BoxFuture<'a, Result<Answered, Fault>>;
+    fn infer<'a>(
+        &'a self,
+        task: &'a Task<'a>,
+        input: &'a Admitted,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Answered, Fault>>;
 }
 
 /// Durable jobs. Every method whose future ends in `Ok` for a change has made it durable. Dropping a future drops the

@@ -545,3 +545,60 @@ fn what_is_expected_is_said_in_words() {
     }
     assert_eq!(Codec::default().describe(), "text");
 }
+
+#[test]
+fn the_examples_of_the_formats_page_hold() {
+    let date = Value::Date(jiff::civil::date(2026, 11, 1));
+    let time = Value::Time(jiff::civil::time(13, 45, 10, 250_000_000));
+    let at: jiff::Timestamp = "2026-01-31T13:45:10.25+01:00".parse().unwrap();
+    let at = Value::DateTime { at, offset: jiff::tz::offset(1) };
+    let amount = Value::Decimal("-1234.5".parse().unwrap());
+    let page = include_str!("../../../docs/formats.md");
+    for (value, spelt, expected) in [
+        (&Value::Int(1234), "int 1.234", "1.234"),
+        (&Value::Int(1234), "int 00000", "01234"),
+        (&Value::Int(1234), "int 9(5)V", "01234"),
+        (&amount, "money", "-1234.5"),
+        (&amount, "money 1.234,56", "-1.234,50"),
+        (&amount, "money 1,234.56", "-1,234.50"),
+        (&amount, "money 1'234.56", "-1'234.50"),
+        (&amount, "money 1 234,56", "-1 234,50"),
+        (&amount, "money 1234,5", "-1234,5"),
+        (&amount, "money 000000.00", "-001234.50"),
+        (&amount, "money 1234.56-", "1234.50-"),
+        (&amount, "money (1.234,56)", "(1.234,50)"),
+        (&amount, "money V2", "-123450"),
+        (&amount, "money S9(7)V99", "-000123450"),
+        (&amount, "money 9(7)V99-", "000123450-"),
+        (&date, "date", "2026-11-01"),
+        (&date, "date yyyyMMdd", "20261101"),
+        (&date, "date ddMMyyyy", "01112026"),
+        (&date, "date dd.MM.yyyy", "01.11.2026"),
+        (&date, "date d.M.yyyy", "1.11.2026"),
+        (&date, "date MM/dd/yyyy", "11/01/2026"),
+        (&date, "date dd-MMM-yyyy", "01-Nov-2026"),
+        (&date, "date yyMMdd pivot 40", "261101"),
+        (&date, "date ddMMyy pivot 40", "011126"),
+        (&date, "date yyDDD pivot 40", "26305"),
+        (&date, "date yyyyDDD", "2026305"),
+        (&date, "date cyyMMdd", "1261101"),
+        (&date, "date excel", "46327"),
+        (&date, "date excel-1904", "44865"),
+        (&time, "time", "13:45:10.25"),
+        (&time, "time HHmm", "1345"),
+        (&time, "time HHmmss", "134510"),
+        (&time, "time HHmmsstt", "13451025"),
+        (&time, "time HHmmssSSS", "134510250"),
+        (&at, "datetime", "2026-01-31T13:45:10.25+01:00"),
+        (&at, "datetime @Europe/Madrid yyyyMMddHHmmss", "20260131134510"),
+        (&at, "datetime @Europe/Madrid dd.MM.yyyy HH:mm", "31.01.2026 13:45"),
+        (&at, "datetime @Europe/Madrid yyyy-MM-dd'T'HH:mm", "2026-01-31T13:45"),
+        (&at, "datetime yyyyMMddHHmmssX", "20260131134510+01"),
+        (&at, "datetime epoch", "1769863510"),
+        (&at, "datetime epoch-ms", "1769863510250"),
+        (&at, "datetime @Europe/Madrid excel", "46053.573035301"),
+    ] {
+        assert_eq!(codec(spelt).write(value).as_deref(), Ok(expected), "{spelt}");
+        assert!(page.contains(&format!("`{expected}`")), "{expected} stands in docs/formats.md");
+    }
+}
