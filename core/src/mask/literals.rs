@@ -17,6 +17,10 @@ use crate::{
 /// Shortest value that is looked for. Shorter ones (`M`, `12`) stand everywhere and say nothing by themselves.
 pub(super) const SHORTEST: usize = 4;
 
+/// Most bytes of values that are looked for; the automaton takes about fifty times as many. A record with more masked
+/// text than this keeps its promise in another way: its other texts are hidden whole.
+pub(super) const MOST: usize = 256 * 1024;
+
 /// Longest text that is taken for a name, in bytes.
 const LONGEST_NAME: usize = 100;
 
@@ -39,6 +43,9 @@ impl Literals {
     pub(super) fn of(record: &Record) -> Self {
         let mut found = Found::default();
         found.record(record);
+        if found.size > MOST {
+            return Self { search: Search::Impossible, words: found.words };
+        }
         if found.texts.is_empty() {
             return Self { search: Search::Nothing, words: found.words };
         }
@@ -73,6 +80,7 @@ impl Literals {
     pub(super) fn find(&self, text: &str) -> Vec<Span> {
         match &self.search {
             Search::Nothing => Vec::new(),
+            Search::Impossible if text.is_empty() => Vec::new(),
             Search::Impossible => vec![Span { at: 0..text.len(), label: "TEXT".into() }],
             Search::For { automaton, labels } => automaton
                 .find_iter(text)
@@ -102,6 +110,8 @@ struct Found {
     texts: Vec<String>,
     labels: Vec<String>,
     seen: HashSet<String>,
+    /// Bytes of `texts`.
+    size: usize,
     words: HashMap<String, String>,
 }
 
@@ -138,7 +148,7 @@ impl Found {
             return;
         }
         for word in text.split(|letter: char| !letter.is_alphabetic()) {
-            if word.chars().count() >= SHORTEST {
+            if self.size <= MOST && word.chars().nth(SHORTEST - 1).is_some() {
                 self.words.entry(word.to_lowercase()).or_insert_with(|| label.to_owned());
             }
         }
@@ -160,7 +170,11 @@ impl Found {
 
     fn text(&mut self, label: &str, text: &str) {
         let text = text.trim();
-        if text.chars().count() >= SHORTEST && self.seen.insert(text.to_ascii_lowercase()) {
+        if self.size <= MOST
+            && text.chars().nth(SHORTEST - 1).is_some()
+            && self.seen.insert(text.to_ascii_lowercase())
+        {
+            self.size += text.len();
             self.texts.push(text.to_owned());
             self.labels.push(label.to_owned());
         }

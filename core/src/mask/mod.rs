@@ -42,8 +42,6 @@ pub struct Masking {
 #[derive(Clone)]
 struct Work {
     key: [u8; 32],
-    /// `None` where no field is searched.
-    recognisers: Option<Recognisers>,
 }
 
 impl std::fmt::Debug for Work {
@@ -79,14 +77,10 @@ pub fn is_masked(shape: &Shape, path: &str) -> bool {
 
 /// True where any field, of the record or inside its lists, is masked.
 pub fn masks_any(shape: &Shape) -> bool {
-    any(shape, &|mask| mask.is_some())
-}
-
-fn any(shape: &Shape, wanted: &dyn Fn(Option<Mask>) -> bool) -> bool {
     shape
         .fields
         .iter()
-        .any(|plan| wanted(plan.mask) || matches!(&plan.from, From::Each { shape, .. } if any(shape, wanted)))
+        .any(|plan| plan.mask.is_some() || matches!(&plan.from, From::Each { shape, .. } if masks_any(shape)))
 }
 
 impl Masking {
@@ -105,10 +99,8 @@ impl Masking {
         if !masks_any(shape) {
             return Self { work: None };
         }
-        let searches = any(shape, &|mask| mask == Some(Mask::Find));
-        let recognisers = if searches { Recognisers::new() } else { None };
         let key = key.map_or_else(random_key, |key| Sha256::digest(key).into());
-        Self { work: Some(Work { key, recognisers }) }
+        Self { work: Some(Work { key }) }
     }
 
     /// The record that may leave the process, and what puts the hidden values back into the answer.
@@ -157,7 +149,7 @@ impl Pass<'_> {
             (Some(Mask::Last4), value) => masked(last4(&canonical_text(value))),
             (Some(Mask::Find), Value::Text(text)) => {
                 // Without recognisers nothing vouches for the text.
-                let recognisers = self.work.recognisers.as_ref()?;
+                let recognisers = Recognisers::shared()?;
                 let mut spans = recognisers.find(text);
                 spans.extend(self.literals.find(text));
                 spans.extend(self.literals.find_words(text));

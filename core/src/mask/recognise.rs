@@ -10,7 +10,7 @@
 //!
 //! A phone number without separators or prefix is not told from an order number, and stays.
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
 
 use regex::Regex;
 
@@ -26,9 +26,16 @@ pub(super) struct Recognisers {
     address: Regex,
 }
 
+/// One set for the process: the patterns are the same for every mapping.
+static SHARED: LazyLock<Option<Recognisers>> = LazyLock::new(Recognisers::new);
+
 impl Recognisers {
-    /// `None` can not happen with these patterns (a test compiles them); callers then send nothing.
-    pub(super) fn new() -> Option<Self> {
+    /// The recognisers. `None` can not happen with these patterns (a test needs them); callers then send nothing.
+    pub(super) fn shared() -> Option<&'static Self> {
+        SHARED.as_ref()
+    }
+
+    fn new() -> Option<Self> {
         let phone = [
             r"(?:\+|\b00)[1-9][0-9]{0,2}(?:[ ./-]?\(?[0-9]{1,5}\)?){2,7}",
             r"\b0[0-9]{1,4}(?:[ ./-][0-9]{2,8}){1,4}\b",

@@ -173,6 +173,19 @@ fn a_surname_alone_is_hidden_in_searched_text() {
 }
 
 #[test]
+fn more_masked_text_than_can_be_looked_for_hides_the_other_texts_whole() {
+    let long = "abcdefgh".repeat(literals::MOST / 8 + 1);
+    let record = record(vec![
+        (plan("scan", Some(Mask::Drop)), text(&long)),
+        (plan("name", Some(Mask::Token)), text("Ana Pérez")),
+        (plan("note", None), text("on Ana Pérez")),
+    ]);
+    let (hidden, restore) = hide(&record);
+    assert_eq!(hidden, json!({ "name": "[NAME-1]", "note": "[TEXT-1]" }));
+    assert_eq!(restore.text("[TEXT-1]"), "on Ana Pérez");
+}
+
+#[test]
 fn nothing_to_mask_changes_nothing() {
     let record = record(vec![(plan("note", None), text("call +34 600 123 456"))]);
     let (hidden, restore) = hide(&record);
