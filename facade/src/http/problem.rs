@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::{StatusCode, header};
 use serde::Serialize;
 use vestibule_core::{
-    fault::{Fault, FaultCode},
+    fault::{Fault, FaultCode, Recovery},
     job::{JobId, Remark},
 };
 
@@ -29,6 +29,9 @@ pub struct Problem<'a> {
     ticket: Option<String>,
     #[serde(skip_serializing_if = "<[Remark]>::is_empty")]
     findings: &'a [Remark],
+    /// Seconds for `Retry-After`, where the fault says how long to wait.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl<'a> Problem<'a> {
@@ -43,6 +46,10 @@ impl<'a> Problem<'a> {
             place: fault.place.as_deref(),
             ticket: None,
             findings: &[],
+            retry_after: match fault.recovery {
+                Recovery::RetryAfter(wait) => Some(wait.as_secs().max(1)),
+                Recovery::Retry | Recovery::FailOver | Recovery::GiveUp => None,
+            },
         }
     }
 
@@ -58,6 +65,7 @@ impl<'a> Problem<'a> {
             place: None,
             ticket: Some(ticket.to_string()),
             findings,
+            retry_after: None,
         }
     }
 
@@ -74,6 +82,7 @@ impl<'a> Problem<'a> {
             place: None,
             ticket: None,
             findings: &[],
+            retry_after: None,
         }
     }
 
@@ -90,7 +99,7 @@ impl<'a> Problem<'a> {
         let body = serde_json::to_vec(self).unwrap_or_else(|_| b"{\"type\":\"about:blank\"}".to_vec());
         let mut answer = answer::with(status, MEDIA_TYPE, Bytes::from(body));
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+            answer.headers_mut().insert(header::RETRY_AFTER, self.retry_after.unwrap_or(1).into());
         }
         answer
     }
@@ -181,7 +190,10 @@ mod tests {
     fn what_may_be_tried_again_says_when() {
         let busy = Problem::of(&Fault::new(FaultCode::Unavailable, "draining")).answer();
         assert_eq!(busy.status(), 503);
-        assert!(busy.headers().contains_key(header::RETRY_AFTER));
+        assert_eq!(busy.headers()[header::RETRY_AFTER], "1");
+        let wait = Recovery::RetryAfter(std::time::Duration::from_secs(7));
+        let full = Problem::of(&Fault::new(FaultCode::Unavailable, "full").recovery(wait)).answer();
+        assert_eq!(full.headers()[header::RETRY_AFTER], "7");
         assert_eq!(busy.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
     }
 }
