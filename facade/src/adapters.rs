@@ -12,7 +12,10 @@ use vestibule_core::{
 /// Every adapter of this binary.
 pub fn registry() -> Registry {
     Registry {
-        formats: vec![Arc::new(vestibule_soap::XmlFormat::default())],
+        formats: vec![
+            Arc::new(vestibule_soap::XmlFormat::default()),
+            Arc::new(vestibule_json::JsonFormat::default()),
+        ],
         frontends: vec![Arc::new(vestibule_soap::SoapFrontend::default())],
         models: vec![Arc::new(vestibule_model_rules::Rules), Arc::new(vestibule_model_http::OpenAi::new())],
     }

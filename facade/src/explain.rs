@@ -1,6 +1,6 @@
 //! What a code means and how to mend it: one source with the pages of `docs/`.
 
-use vestibule_core::{fault::FaultCode, finding::Check};
+use vestibule_core::{fault::FaultCode, finding::Check, mapping::codes};
 
 use crate::{adapters, config};
 
@@ -24,7 +24,8 @@ pub fn all() -> Vec<(&'static str, &'static str)> {
 }
 
 fn short() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    config::codes::ALL.into_iter().chain(adapters::codes())
+    let mapping = codes::ALL.iter().map(|it| (it.code, it.meaning, it.remedy));
+    mapping.chain(config::codes::ALL).chain(adapters::codes())
 }
 
 /// The section of the page whose heading begins with the code, as plain text.

@@ -7,7 +7,6 @@ mod explain;
 mod house;
 mod http;
 mod log;
-mod pending;
 mod screen;
 mod wiring;
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use vestibule_core::{finding::Outcome, flow::RecordPreview, job::Remark};
 
 use super::{End, Stop, outset};
-use crate::{screen, wiring};
+use crate::{screen, wiring::Plans};
 
 /// Show what a mapping makes of a file: record, origins, findings and prompt. No model is asked
 #[derive(Debug, Args)]
@@ -32,12 +32,10 @@ impl Preview {
     pub fn run(self) -> Result<End, Stop> {
         let registry = outset::registry();
         let directory = outset::directory_around(&self.mapping)?.with_only(&self.mapping);
-        let plans = wiring::Plans::read(directory, &registry);
-        let Some(plan) = plans.mappings.first().filter(|_| plans.report.is_clean()) else {
+        let mut plans = Plans::read(directory, &registry);
+        let Some(flow) = plans.assemble_unasked(&registry).filter(|_| plans.report.is_clean()) else {
             return Err(outset::wrong_files(&plans));
         };
-        let flow = wiring::without_models(plan, &registry)
-            .map_err(|fault| Stop::wrong_use(outset::with_causes(&fault)))?;
         let document = outset::document(&self.file)?;
         let preview = flow.preview(&document, Timestamp::now()).map_err(|fault| {
             let place = fault.place.as_ref().map(|it| format!(":{it}")).unwrap_or_default();

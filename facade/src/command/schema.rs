@@ -31,7 +31,7 @@ impl Schema {
     /// Prints it.
     pub fn run(self) -> Result<End, Stop> {
         let schema = match self.of {
-            Of::Mapping => crate::pending::json_schema(),
+            Of::Mapping => vestibule_core::mapping::json_schema(),
             Of::Config => config::json_schema(),
             Of::Rules => adapters::rules_schema(),
         };

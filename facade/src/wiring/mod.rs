@@ -9,8 +9,10 @@ pub mod report;
 use std::{path::Path, sync::Arc};
 
 use vestibule_core::{
+    fault::Fault,
     flow::Flow,
     mapping::{
+        Surroundings, compile,
         diagnostic::{Diagnostics, Span},
         plan::{Durability, Mapping},
         syntax,
@@ -26,7 +28,6 @@ use self::{
 use crate::{
     config::{Config, codes},
     house::House,
-    pending::{Surroundings, compile},
 };
 
 /// Secrets by their environment name.
@@ -70,6 +71,25 @@ impl Plans {
             }
         }
         plans
+    }
+
+    /// The flow of the first mapping for looking at documents: the models of its route are not opened, and can not
+    /// be asked. `None` when there is a problem in the report.
+    pub fn assemble_unasked(&mut self, registry: &Arc<Registry>) -> Option<Flow> {
+        let plan = self.mappings.first()?;
+        let nobody = |_: &str| None;
+        let mut opening = models::Opening {
+            config: &self.config,
+            config_file: self.config_file,
+            root: &self.directory.root,
+            registry,
+            secrets: &nobody,
+            report: &mut self.report,
+        };
+        let fallback = opening.of_fallback(plan)?;
+        Flow::assemble(Arc::clone(&plan.mapping), registry, Vec::new(), fallback)
+            .map_err(|fault| add_fault(&mut self.report, plan, &fault))
+            .ok()
     }
 
     fn read_mapping(
@@ -141,11 +161,7 @@ impl Plans {
                     offered.push((house.flows.len(), plan));
                     house.flows.push(Arc::new(flow));
                 }
-                Err(fault) => {
-                    let cause = fault.source.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
-                    let path = Path::new(&*plan.mapping.path);
-                    self.report.add_loose(path, codes::ASSEMBLY, format!("{}{cause}", fault.message));
-                }
+                Err(fault) => add_fault(&mut self.report, plan, &fault),
             }
         }
         house.services = offers::services(&offered, registry, &mut self.report);
@@ -153,10 +169,10 @@ impl Plans {
     }
 }
 
-/// A mapping's flow for looking at documents: its models are not opened, and can not be asked.
-pub fn without_models(plan: &MappingPlan, registry: &Registry) -> Result<Flow, vestibule_core::fault::Fault> {
-    let steps = plan.mapping.ask.as_ref().map_or(0, |ask| ask.fallback.len());
-    Flow::assemble(Arc::clone(&plan.mapping), registry, Vec::new(), vec![None; steps])
+fn add_fault(report: &mut Report, plan: &MappingPlan, fault: &Fault) {
+    let cause = fault.source.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+    let path = Path::new(&*plan.mapping.path);
+    report.add_loose(path, codes::ASSEMBLY, format!("{}{cause}", fault.message));
 }
 
 fn read_config(directory: &Directory, registry: &Registry, report: &mut Report) -> (Config, Option<FileId>) {
