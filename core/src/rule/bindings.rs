@@ -1,5 +1,8 @@
 //! Where a rule's names get their values: records, the answer and the facts of the flow.
 
+#[cfg(test)]
+mod tests;
+
 use rust_decimal::Decimal;
 
 use super::{Bindings, Operand, Root, Slot};

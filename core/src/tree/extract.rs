@@ -12,15 +12,18 @@ use crate::{
     ports::{Defect, Extraction, RawField, RawRecord},
 };
 
+#[cfg(test)]
+mod tests;
+
 use super::{Hit, NodeId, Tree, Walk, find::trim, place::write_attribute};
 
 /// Nodes that may be looked at for each node of the document. A mapping whose addresses climb out of a repeated item
 /// (`../Total`) looks at some nodes once an item; only a hostile document makes that many.
 const VISITS_PER_NODE: u64 = 64;
 /// Nodes that may be looked at in any document.
-const VISITS_FREE: u64 = 10_000_000;
-/// Most records and items of one document.
-const MOST_ITEMS: usize = 1_000_000;
+const VISITS_FREE: u64 = 1_000_000;
+/// Records and items that may be made for each node of the document: a node may stand in more than one list.
+const ITEMS_PER_NODE: usize = 4;
 
 /// Reads the records of a document below `payload`, and its trailer. White space of XML is trimmed at both ends of
 /// every value; an element with child elements gives its own character data; an element that says `xsi:nil` is
@@ -154,7 +157,8 @@ impl<'t> Reader<'t, '_> {
                 found: None,
             });
         }
-        self.each(found, shape, None, "records")
+        // Names in findings are the record's own; the origin tells which record it is.
+        found.into_iter().map(|node| self.record(shape, Base { node, or_self: false, crumb: None })).collect()
     }
 
     /// The nodes that an `each` repeats over.
@@ -162,7 +166,7 @@ impl<'t> Reader<'t, '_> {
         if self.is_spent() {
             return Vec::new();
         }
-        let room = MOST_ITEMS.saturating_sub(self.items);
+        let room = self.tree.len().saturating_mul(ITEMS_PER_NODE).saturating_sub(self.items);
         self.tree.find_most(
             base.node,
             base.or_self,
