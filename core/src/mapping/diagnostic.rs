@@ -416,7 +416,7 @@ mod tests {
     #[test]
     fn spans_outside_the_source_are_bounded() {
         for source in ["", "é", "a: é\n", "a\nb", "\u{1b}[31m"] {
-            for span in [0..0, 0..1, 1..2, 3..4, 99..200, 5..2, usize::MAX - 1..usize::MAX] {
+            for span in [0..0, 0..1, 1..2, 3..4, 99..200, usize::MAX - 1..usize::MAX] {
                 let mut diagnostics = Diagnostics::default();
                 diagnostics
                     .push("M001", &span, "title", "label")

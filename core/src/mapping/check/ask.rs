@@ -14,8 +14,8 @@ use super::{
         plan,
         syntax::{Kind as NodeKind, Node},
     },
-    Desk, MOST_IN_BLOCK, answer_schema,
-    fields::{self, Limits},
+    Desk, MOST_IN_BLOCK, answer_schema, fields,
+    limits::{self, Limits},
     names::{Names, Sketch},
     spelling, tables,
 };
@@ -62,7 +62,7 @@ pub(super) fn section(
     names.declare(&sketches, "answer.", Root::Answer);
     let accept = node.get("accept").and_then(|it| names.rule(it, Some(&Type::Bool), diagnostics));
     if let (Some(text), Some(node)) = (&ask.deadline, node.get("deadline"))
-        && let Some(found) = fields::duration(node, text, "deadline", diagnostics)
+        && let Some(found) = limits::duration(node, text, "deadline", diagnostics)
     {
         if found.is_zero() || found > LONGEST_DEADLINE {
             diagnostics.push("M033", &node.span, "nobody waits so long, or not at all", "expected 1ms to 1h");
@@ -263,7 +263,7 @@ fn answer_field(
         otherwise: field.otherwise,
         ..Limits::default()
     };
-    plan.rules = fields::rules(node, &limits, &codec, sketch.doubtful, diagnostics);
+    plan.rules = limits::rules(node, &limits, &codec, sketch.doubtful, diagnostics);
     fields::currency_fits(node, field.currency.as_deref(), codec.kind(), sketch.doubtful, diagnostics);
     match (node.get("record"), &field.record) {
         (Some(inner), Some(items)) => {
@@ -322,7 +322,7 @@ fn fallback(
         };
         let step = match (key.text(), value.text().filter(|_| !value.is_blank())) {
             (Some("cached"), Some(text)) => {
-                fields::duration(value, text, "cached", diagnostics).map(plan::Fallback::Cached)
+                limits::duration(value, text, "cached", diagnostics).map(plan::Fallback::Cached)
             }
             (Some("rules"), Some(path)) => {
                 tables::read_text(path, &value.span, desk.around, diagnostics);
@@ -386,7 +386,7 @@ fn fixed_answer(
                 None
             }
             (_, NodeKind::Scalar { text, .. }) if !value.is_blank() => {
-                fields::fitting(value, text, name, &plan.codec, &plan.rules, diagnostics)
+                limits::fitting(value, text, name, &plan.codec, &plan.rules, diagnostics)
                     .map(|it| record::json::value(&it))
             }
             _ => {

@@ -384,7 +384,7 @@ impl<'a> Writing<'a> {
             }
             return None;
         };
-        let mut inner_names = names.from_inside();
+        let mut inner_names = names.seen_by_items();
         declare_items(shape, list.text().unwrap_or_default(), names, &mut inner_names);
         let mut here = vec![shape];
         here.extend(level.here.iter().copied());

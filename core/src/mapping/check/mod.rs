@@ -8,6 +8,7 @@ mod ask;
 mod back;
 mod bounds;
 mod fields;
+mod limits;
 mod names;
 mod rules;
 mod source;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::super::{
-    diagnostic::{Diagnostics, Span, shown},
+    diagnostic::{Diagnostic, Diagnostics, shown},
     syntax::Node,
 };
 use crate::rule::{Root, Rule, Scope, Slot, Type};
@@ -73,7 +73,7 @@ impl Names {
     }
 
     /// The same names as an item of a list sees them: one level further out.
-    pub fn from_inside(&self) -> Self {
+    pub fn seen_by_items(&self) -> Self {
         let mut inside = self.clone();
         for (_, slot) in inside.scope.names.values_mut() {
             slot.root = match slot.root {
@@ -118,15 +118,35 @@ impl Names {
         if node.is_blank() {
             return None;
         }
-        let at = |range: Span| node.sub(range);
         let mut found = Diagnostics::default();
-        let rule = Rule::compile(text, &self.scope, wanted, &mut found, &at);
-        // A guessed type makes guessed complaints; the mistake behind them is reported already.
+        let rule = Rule::compile(text, &self.scope, wanted, &mut found, &|range| range);
         if !found.is_empty() && (self.all_doubtful || words(text).any(|name| self.is_doubtful(name))) {
-            found.all.retain(|it| it.code != "M041");
+            // A guessed type makes guessed complaints; the mistake behind them is reported already.
+            found.all.retain(|it| it.code != "M041" || self.is_unknown(text.get(it.span.clone())));
+        }
+        for diagnostic in &mut found.all {
+            in_file(node, diagnostic);
         }
         diagnostics.extend(found);
         rule
+    }
+
+    /// True for a word of a rule that no guess can explain: a name that nothing declares.
+    fn is_unknown(&self, word: Option<&str>) -> bool {
+        let Some(word) = word.filter(|_| !self.all_doubtful) else { return false };
+        words(word).next() == Some(word)
+            && word.starts_with(|it: char| it.is_alphabetic())
+            && !self.scope.names.contains_key(word)
+            && !self.is_below_doubtful(word)
+    }
+}
+
+/// Moves a problem of a rule's text to where the text stands in the file.
+fn in_file(node: &Node, diagnostic: &mut Diagnostic) {
+    let spans = diagnostic.also.iter_mut().map(|(span, _)| span);
+    let fix = diagnostic.fix.iter_mut().map(|(span, _)| span);
+    for span in spans.chain(fix).chain(std::iter::once(&mut diagnostic.span)) {
+        *span = node.sub(span.clone());
     }
 }
 

@@ -1,4 +1,5 @@
 mod fixture;
+mod mistakes;
 mod samples;
 
 use proptest::prelude::*;
@@ -108,132 +109,7 @@ fn a_dozen_mistakes_are_reported_at_once() {
 /// One change to the good sample, and all that is said about it.
 #[test]
 fn each_mistake_is_one_message() {
-    let cases: &[(&str, &str, &[&str])] = &[
-        ("from: Claim/ClaimNo,", "from: 'Claim/ ClaimNo',", &["M020 "]),
-        ("codes: cause, required: review", "codes: caus", &["M021 there is no code table `caus`"]),
-        (
-            "water: [02, 2A]",
-            "water: [02, 01]",
-            &["M022 in `cause`, legacy code `01` means both `fire` and `water`"],
-        ),
-        ("send: [cause, reserve", "send: [cause, reserv", &["M023 there is no field `reserv`"]),
-        (
-            "Result/ClaimNo:     claim_no",
-            "Result/ClaimNo:     claim_nr",
-            &["M023 there is no field `claim_nr`"],
-        ),
-        ("key: claim_no", "key: lines", &["M018 `lines` is a list: it can not be part of the key"]),
-        (
-            "confidence: 1 }",
-            "confidense: 1 }",
-            &["M024 the answer needs `confidence`", "M024 `confidense` is not part of the answer"],
-        ),
-        ("fraud: no, reason", "fraud: maybe, reason", &["M031 `fraud` can not be `maybe`"]),
-        ("priority: normal, fraud", "priority: urgent, fraud", &["M031 `priority` can not be `urgent`"]),
-        ("  policy_no:", "  Policy:", &["M025 a clean name is written in lower_case"]),
-        (
-            "  claim_no:     { from: Claim/ClaimNo,                required",
-            "  claim_no:     { required",
-            &["M026 `claim_no` does not say where it comes from"],
-        ),
-        ("low: 3, normal: 2, high: 1", "low: 3, normal: 2", &["M027 `priority` can not write `high`"]),
-        ("review: PD, reject: RJ", "review: PD", &["M027 `status` can not write `reject`"]),
-        ("Claim/LossDt", "Claim/LossDate", &["M028 `LossDate` is not in the contract"]),
-        ("from: Amt,", "from: Amount,", &["M028 `Amount` is not in the contract"]),
-        ("each: Claim/Lines/Line", "each: Claim/Lines/Lin", &["M028 `Lin` is not in the contract"]),
-        ("Result/FraudFlg:", "Result/FraudFlag:", &["M028 `FraudFlag` is not in the contract"]),
-        (
-            "operation: SubmitClaim",
-            "operation: SubmitClaims",
-            &["M029 the contract has no operation `SubmitClaims`"],
-        ),
-        (
-            "into: SubmitClaimResponse",
-            "into: SubmitClaimReply",
-            &["M029 the reply's root element is `SubmitClaimResponse`, not `SubmitClaimReply`"],
-        ),
-        ("default: EUR", "default: CHF", &["M031 `default` can not be `CHF`"]),
-        ("range: 0..5000000", "range: 5..1", &["M032 `5..1` is not a range"]),
-        ("max_age: 48h", "max_age: 48", &["M033 `max_age` can not be `48`"]),
-        ("deadline: 8s", "deadline: 0s", &["M033 nobody waits so long, or not at all"]),
-        (r"'C\d{8}'", r"'C(\d{8}'", &["M034 this pattern can not be used"]),
-        ("Europe/Madrid", "Europe/Madird", &["M035 there is no time zone `Europe/Madird`"]),
-        ("prompts/triage.md", "prompts/missing.md", &["M036 `prompts/missing.md` can not be read"]),
-        ("- rules: triage.rules.yaml", "- rules: none.yaml", &["M036 `none.yaml` can not be read"]),
-        (
-            "prompts/triage.md",
-            "prompts/broken.md",
-            &["M038 the prompt `prompts/broken.md` is not a template"],
-        ),
-        ("prompts/triage.md", "prompts/unsent.md", &["M038 the prompt uses `claimant`, which is not sent"]),
-        (
-            "contract: ClaimService.wsdl",
-            "contract: none.wsdl",
-            &["M039 the contract `none.wsdl` can not be read"],
-        ),
-        ("route: triage", "route: triaje", &["M042 there is no route `triaje`"]),
-        ("mapping: claim-triage", "mapping: Claim Triage", &["M025 `Claim Triage` can not name a mapping"]),
-        (
-            "receive:",
-            "lookups: { p: { from: P, key: K } }\nreceive:",
-            &["M016 `lookups` are not yet in this version"],
-        ),
-        (
-            "deliver: reply",
-            "deliver: { amqp: { queue: out } }",
-            &["M016 only `deliver: reply` is in this version"],
-        ),
-        (
-            "  soap: {",
-            "  amqp: { connection: broker }\n  soap: {",
-            &["M016 documents can not arrive by `amqp` in this version"],
-        ),
-        (
-            "mask: token",
-            "mask: token, sections: [A]",
-            &["M017 `sections` has no meaning in a source of kind xml"],
-        ),
-        ("mask: token", "mask: token, value: x", &["M015 `claimant` comes from two places"]),
-        (
-            "  story:",
-            "  outcome:",
-            &["M019 `outcome` is a word of the language", "M023 there is no field `story`"],
-        ),
-        ("type: money, range", "type: money, currency: euro, range", &["M031 `euro` is not a currency"]),
-        ("format: ddMMyyyy", "format: ddMMyy", &["M030 "]),
-        ("length: ..255, overflow", "length: many, overflow", &["M032 `many` is not a length"]),
-        (
-            "type: money, range: 0..5000000",
-            "type: mony, range: 0..5000000",
-            &["M013 `mony` is not a valid `type`"],
-        ),
-        (
-            "fraud:      { type: bool, required",
-            "fraud:      { type: bol, required",
-            &["M013 `bol` is not a valid `type`"],
-        ),
-        (
-            "record:                                    #",
-            "recrod:  #",
-            &["M012 `mapping file` needs `record`", "M011 `recrod` is not a key of `mapping file`"],
-        ),
-        ("ask:\n", "asc:\n", &["M011 `asc` is not a key of `mapping file`"]),
-        ("kind: xml", "kind: xlm", &["M013 `xlm` is not a valid `kind`"]),
-        ("from: answer.reason,", "from: answer.resaon,", &["M023 there is no field `answer.resaon`"]),
-        (
-            "from: answer.priority, codes: priority",
-            "from: answer.reason, codes: priority",
-            &["M027 not every value has a legacy code here"],
-        ),
-        (
-            "    - cached: 24h\n",
-            "    - { cached: 24h, rules: triage.rules.yaml }\n",
-            &["M015 one step of the fallback is one of cached, rules, answer"],
-        ),
-        ("Result/ClaimNo:     claim_no", "Result/ClaimNo:     lines", &["M018 `lines` is a list"]),
-        ("owner: claims-integration@acme.example", "owner:", &["M014 `owner` has no value"]),
-    ];
-    for (old, new, expected) in cases {
+    for (old, new, expected) in mistakes::MISTAKES {
         assert!(samples::CLAIMS.contains(old), "the sample has no {old:?}");
         let text = samples::CLAIMS.replacen(old, new, 1);
         let compiled = check(&text);

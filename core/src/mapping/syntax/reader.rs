@@ -251,10 +251,8 @@ impl<'t> Reader<'t> {
     fn syntax_error(&self, error: &ScanError, diagnostics: &mut Diagnostics) -> Stop {
         let at = self.byte(error.marker().index());
         // A block that is still open in { } or [ ] began to go wrong where it was opened.
-        let flows = self.stack.iter().map(Frame::start);
-        let opened = flows
-            .filter(|it| self.text.get(*it..).is_some_and(|rest| rest.starts_with(['{', '['])))
-            .next_back();
+        let is_flow = |it: &usize| self.text.get(*it..).is_some_and(|rest| rest.starts_with(['{', '[']));
+        let opened = self.stack.iter().map(Frame::start).rfind(is_flow);
         traps::explain(self.text, at, opened, error.info(), diagnostics);
         Stop::At(at)
     }

@@ -146,3 +146,25 @@ proptest! {
         diagnostics.render("p", &source, true);
     }
 }
+
+/// Reads every file of a folder of YAML files; where `VESTIBULE_YAML_CORPUS` names none, there is nothing to do.
+#[test]
+fn a_corpus_of_yaml_files_makes_no_panic() {
+    let Some(folder) = std::env::var_os("VESTIBULE_YAML_CORPUS") else { return };
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        let mut diagnostics = Diagnostics::default();
+        let Some(text) = text_of(&bytes, &mut diagnostics) else { continue };
+        let (node, diagnostics) = read(text);
+        assert!(node.is_some() || !diagnostics.is_empty(), "{}", path.display());
+        if let Some(node) = node {
+            every_span_is_inside(&node, text);
+        }
+        // Every byte cut off at the end is another broken file.
+        for end in (0..text.len()).filter(|it| text.is_char_boundary(*it)) {
+            let part = text.get(..end).unwrap();
+            read(part).1.render("p", part, false);
+        }
+    }
+}

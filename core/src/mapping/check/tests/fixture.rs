@@ -23,8 +23,8 @@ pub fn check(text: &str) -> Compiled {
 }
 
 pub fn claims(text: &str, routes: Option<&[String]>) -> Compiled {
-    let mut registry = Registry::default();
-    registry.formats = vec![Arc::new(Fake("xml")), Arc::new(Fake("json"))];
+    let registry =
+        Registry { formats: vec![Arc::new(Fake("xml")), Arc::new(Fake("json"))], ..Registry::default() };
     compile("claim.map.yaml", text, &Surroundings { files: &Beside, registry: &registry, routes })
 }
 
