@@ -3,6 +3,8 @@
 pub mod contract;
 mod format;
 mod render;
+#[cfg(test)]
+mod sample;
 pub mod soap;
 pub mod xml;
 

@@ -1,5 +1,8 @@
 //! Writes what `return` says as one XML element, compiled once from the mapping and its contract.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +11,7 @@ use vestibule_core::{
     fault::{Fault, FaultCode},
     flow::written::{Written, WrittenItem},
     mapping::{
-        address::{Axis, Path, Step},
+        address::{Axis, Step},
         plan::{Mapping, Return, Write},
     },
     ports::{Direction, Renderer},
@@ -155,7 +158,7 @@ impl<'c> Compiler<'c> {
             match write {
                 Write::Value { place, .. } => self.place(into, scope, &place.steps, &Fill::Value(index)),
                 Write::Each { place, write, .. } => {
-                    self.place(into, scope, &steps_of(place), &Fill::Each(index, write));
+                    self.place(into, scope, &place.steps, &Fill::Each(index, write));
                 }
             }
         }
@@ -228,10 +231,6 @@ impl<'c> Compiler<'c> {
 enum Fill<'p> {
     Value(usize),
     Each(usize, &'p [Write]),
-}
-
-fn steps_of(place: &Path) -> Vec<Step> {
-    place.steps.clone()
 }
 
 fn sort(node: &mut Node) {
