@@ -11,7 +11,7 @@ use super::service::{Route, SoapService};
 use crate::{
     contract::model::QName,
     render::{contract_of, own_namespace},
-    xml::Limits,
+    xml::{Limits, names::is_ncname},
 };
 
 /// SOAP over HTTP, both versions, document/literal.
@@ -68,6 +68,9 @@ fn route(offered: Offered) -> Result<Route, String> {
     let named = channel.get("operation");
     let Some((contract, _)) = contract_of(&mapping).filter(|(contract, _)| contract.is_service()) else {
         let operation: Arc<str> = named.unwrap_or(&mapping.name).into();
+        if !is_ncname(&operation) {
+            return Err(format!("`{operation}` can not be an element's name: a message can not carry it"));
+        }
         let root = QName { namespace: own_namespace(&mapping).into(), local: Arc::clone(&operation) };
         let actions = vec![format!("{}/{operation}", root.namespace), operation.to_string()];
         return Ok(Route { flow, mapping, operation, root, strict_namespace: false, actions });
