@@ -229,3 +229,6 @@ fn place_of(text: Option<&str>, keys: &[&str]) -> Span {
     let found = root.and_then(|root| keys.iter().find_map(|key| Some(root.get(key)?.span.clone())));
     found.unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

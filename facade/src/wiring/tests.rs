@@ -1,0 +1,176 @@
+//! Whole directories on disk, wired with the adapters of the binary.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::adapters;
+
+const MAPPING: &str = "\
+mapping: desk
+receive:
+  soap: { service: Desk, operation: Submit }
+source: { kind: xml }
+record:
+  claim_no: { from: Claim/ClaimNo, required: true }
+ask:
+  route: triage
+  answer:
+    urgent: { type: bool, required: true }
+return:
+  into: Submitted
+  write:
+    No: claim_no
+";
+
+const CONFIG: &str = "\
+models: { table: { rules: mappings/t.rules.yaml } }
+routes: { triage: [table] }
+";
+
+const RULES: &str = "\
+rules: t
+otherwise: { urgent: no }
+";
+
+fn world(files: &[(&str, &str)]) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    root
+}
+
+/// The house and the report of a directory, with its path taken out of messages.
+fn wire(root: &Path) -> (House, String) {
+    let registry = Arc::new(adapters::registry());
+    let mut plans = Plans::read(Directory::at(root).unwrap(), &registry);
+    let house = plans.assemble(&registry, &|_| None);
+    let report = plans.report.render(false).replace(&format!("{}/", root.display()), "");
+    (house, report)
+}
+
+/// Codes of a rendered report with the file and line of each.
+fn places(report: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut lines = report.lines();
+    while let Some(line) = lines.next() {
+        if let Some((code, _)) = line.strip_prefix("error[").and_then(|it| it.split_once(']')) {
+            let arrow = lines.find_map(|it| it.trim_start().strip_prefix("--> ")).unwrap_or_default();
+            let place = arrow.rsplit_once(':').map_or(arrow, |(place, _)| place);
+            out.push(format!("{code} {place}"));
+        }
+    }
+    out
+}
+
+#[test]
+fn a_directory_without_mistakes_becomes_flows_and_services() {
+    let other = MAPPING.replace("mapping: desk", "mapping: other").replace("Submit }", "Cancel }");
+    let root = world(&[
+        ("vestibule.yaml", CONFIG),
+        ("mappings/a.map.yaml", MAPPING),
+        ("mappings/b.map.yaml", &other),
+        ("mappings/t.rules.yaml", RULES),
+    ]);
+    let (house, report) = wire(root.path());
+    assert_eq!(report, "");
+    assert_eq!(house.flows.len(), 2);
+    assert_eq!(house.flow("other").map(|(position, _)| position), Some(1));
+    assert_eq!(house.services.keys().map(|it| &**it).collect::<Vec<_>>(), ["Desk"]);
+}
+
+#[test]
+fn the_mistakes_of_all_files_are_reported_at_once() {
+    let root = world(&[
+        (
+            "vestibule.yaml",
+            "listen: nowhere\nmodels: { table: { rules: mappings/t.rules.yaml } }\nroutes: { triage: [table] }\n",
+        ),
+        ("mappings/a.map.yaml", MAPPING),
+        ("mappings/b.map.yaml", &MAPPING.replace("required: true }\nask", "requried: true }\nask")),
+        ("mappings/c.map.yaml", MAPPING),
+        ("mappings/t.rules.yaml", "rules: t\notherwise: { urgnt: no }\n"),
+    ]);
+    std::fs::write(root.path().join("mappings/d.map.yaml"), b"mapping: d\nowner: \xff\n").unwrap();
+    let (house, report) = wire(root.path());
+    assert_eq!(house.flows.len(), 0);
+    assert_eq!(
+        places(&report),
+        [
+            "C001 vestibule.yaml:1",
+            "A203 mappings/t.rules.yaml:2",
+            "A203 mappings/t.rules.yaml:2",
+            "M011 mappings/b.map.yaml:6",
+            "C007 mappings/c.map.yaml:1",
+            "C006 mappings/d.map.yaml",
+        ],
+        "report: {report}"
+    );
+}
+
+#[test]
+fn a_route_that_nobody_configured_is_an_error_at_its_name() {
+    for (config, expected) in [
+        (Some(CONFIG.replace("triage: [", "triag: [")), "mappings/a.map.yaml:8"),
+        (None, "mappings/a.map.yaml:8"),
+    ] {
+        let root = world(&[("mappings/a.map.yaml", MAPPING), ("mappings/t.rules.yaml", RULES)]);
+        if let Some(config) = &config {
+            std::fs::write(root.path().join("vestibule.yaml"), config).unwrap();
+        }
+        let (house, report) = wire(root.path());
+        assert!(house.flows.is_empty());
+        assert!(
+            report.contains("triage") && report.contains(expected),
+            "config: {config:?}, report: {report}"
+        );
+    }
+}
+
+#[test]
+fn a_durable_flow_without_a_store_is_refused_and_one_that_is_not_runs() {
+    let config = format!("store: none\n{CONFIG}");
+    let loose =
+        MAPPING.replace("mapping: desk\n", "mapping: loose\ndurability: none\n").replace("Submit }", "Try }");
+    let root = world(&[
+        ("vestibule.yaml", &config),
+        ("mappings/a.map.yaml", MAPPING),
+        ("mappings/b.map.yaml", &loose),
+        ("mappings/t.rules.yaml", RULES),
+    ]);
+    let (house, report) = wire(root.path());
+    assert_eq!(places(&report), ["C010 mappings/a.map.yaml:1"], "report: {report}");
+    assert_eq!(house.flows.len(), 1);
+}
+
+#[test]
+fn nothing_outside_the_directory_is_read_whatever_a_mapping_names() {
+    let outer = world(&[
+        ("secret.rules.yaml", RULES),
+        (
+            "desk/vestibule.yaml",
+            "models: { table: { rules: ../secret.rules.yaml } }\nroutes: { triage: [table] }\n",
+        ),
+        ("desk/mappings/a.map.yaml", MAPPING),
+    ]);
+    let (house, report) = wire(&outer.path().join("desk"));
+    assert!(house.flows.is_empty());
+    assert!(report.contains("the path leaves the directory"), "report: {report}");
+}
+
+#[test]
+fn a_missing_key_of_a_model_is_an_error_only_for_those_who_call_it() {
+    let config = "models: { far: { openai: { url: 'http://127.0.0.1:9/v1', model: m, key: FAR_KEY } } }\nroutes: { triage: [far] }\n";
+    let root = world(&[("vestibule.yaml", config), ("mappings/a.map.yaml", MAPPING)]);
+    let (_, report) = wire(root.path());
+    assert!(report.contains("A102"), "report: {report}");
+    let registry = Arc::new(adapters::registry());
+    let mut plans = Plans::read(Directory::at(root.path()).unwrap(), &registry);
+    let house = plans.assemble(&registry, &|_| Some("placeholder".into()));
+    assert_eq!(plans.report.render(false), "");
+    assert_eq!(house.flows.len(), 1);
+}
