@@ -11,6 +11,9 @@ mod read;
 mod scope;
 mod table;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use vestibule_core::{
