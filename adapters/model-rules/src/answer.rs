@@ -5,7 +5,7 @@ use vestibule_core::{
     ask::AnswerCheck,
     interpret::Reading,
     mapping::{
-        diagnostic::{Diagnostic, Diagnostics},
+        diagnostic::{Diagnostic, Diagnostics, nearest},
         plan::{Ask, FieldPlan, From, Shape},
         syntax::Node,
     },
@@ -26,7 +26,7 @@ pub(crate) fn read(
     }
     for misfit in check.misfits(&answer) {
         let place = find(node, &misfit.place);
-        let title = format!("this answer fails `{}` of the mapping", misfit.keyword);
+        let title = format!("this fails `{}` of the mapping", word_of(&misfit.keyword));
         diagnostics.push("A203", &place.span, title, "not an answer of this flow");
     }
     match answer {
@@ -35,7 +35,21 @@ pub(crate) fn read(
     }
 }
 
+/// The mapping's word for a keyword of its schema.
+fn word_of(keyword: &str) -> &str {
+    match keyword {
+        "minLength" | "maxLength" | "minItems" | "maxItems" => "length",
+        "minimum" | "maximum" => "range",
+        "enum" | "const" => "one_of",
+        "required" | "type" | "anyOf" => "required",
+        other => other,
+    }
+}
+
 fn fields(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) -> Map<String, Value> {
+    let names: Vec<&str> = shape.fields.iter().map(|field| &*field.name).collect();
+    // A field that was misspelt is reported once, not also as missing.
+    let mut misspelt = Vec::new();
     for (key, _) in node.entries() {
         let name = key.text().unwrap_or_default();
         if shape.slot(name).is_none() {
@@ -46,7 +60,8 @@ fn fields(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) -> Map<Stri
                     format!("the answer has no field `{name}`"),
                     "not under `ask: answer:`",
                 )
-                .suggest(name, &key.span, shape.fields.iter().map(|field| &*field.name));
+                .suggest(name, &key.span, names.iter().copied());
+            misspelt.extend(nearest(name, &names));
         }
     }
     let mut answer = Map::new();
@@ -54,7 +69,7 @@ fn fields(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) -> Map<Stri
         let value = match node.get(&field.name).filter(|value| !value.is_blank()) {
             Some(value) => single_or_list(value, field, diagnostics),
             None => {
-                if field.rules.required.is_some() {
+                if field.rules.required.is_some() && !misspelt.contains(&&*field.name) {
                     let title = format!("the answer needs `{}`", field.name);
                     diagnostics.push("A203", &node.span, title, "it is required, and not here");
                 }

@@ -167,7 +167,14 @@ fn the_first_row_that_holds_answers_and_a_missing_input_holds_nowhere() {
         Record { shape: shape.clone(), fields: vec![Some(field)] }
     };
     for (values, expected) in [
-        (vec![("story", text("Paid in CASH, again")), ("cause", text("theft")), ("reserve", money("90000"))], "Typical words"),
+        (
+            vec![
+                ("story", text("Paid in CASH, again")),
+                ("cause", text("theft")),
+                ("reserve", money("90000")),
+            ],
+            "Typical words",
+        ),
         (vec![("story", text("There is no\n receipt."))], "Typical words"),
         (vec![("story", text("cashmere"))], "Routine"),
         (vec![("cause", text("theft")), ("reserve", money("25000.01"))], "Large theft"),
@@ -179,7 +186,10 @@ fn the_first_row_that_holds_answers_and_a_missing_input_holds_nowhere() {
             vec![("lines", Value::List(vec![line("0.10"), line("0.20")])), ("reserve", money("0.29"))],
             "Lines add up to more",
         ),
-        (vec![("lines", Value::List(vec![line("0.10"), line("0.20")])), ("reserve", money("0.3"))], "Routine"),
+        (
+            vec![("lines", Value::List(vec![line("0.10"), line("0.20")])), ("reserve", money("0.3"))],
+            "Routine",
+        ),
         (vec![], "Routine"),
     ] {
         let answer = table.decide(&record(&mapping, &values), &clock()).unwrap();
@@ -246,7 +256,10 @@ fn open(path: &str) -> Result<Arc<dyn Model>, String> {
     let files = Folder(HashMap::from([
         ("good.rules.yaml", TABLE),
         ("bad.rules.yaml", "rules: x\nrows:\n  - if: resrve > 1\n    answer: {}\n"),
-        ("bare.rules.yaml", "rules: x\nrows:\n  - if: reserve > 1\n    answer: { priority: low, fraud: no, reason: ok, confidence: 1 }\n"),
+        (
+            "bare.rules.yaml",
+            "rules: x\nrows:\n  - if: reserve > 1\n    answer: { priority: low, fraud: no, reason: ok, confidence: 1 }\n",
+        ),
     ]));
     let naming = format!("desk: {path}\n");
     let mut diagnostics = Diagnostics::default();
@@ -309,7 +322,10 @@ async fn a_table_is_a_model_that_never_asks_for_a_prompt() {
 fn deciding_is_cheap() {
     let mapping = mapping();
     let row = "  - if: cause == 'theft' and reserve > 25000\n    answer: { priority: low, fraud: no, reason: ok, confidence: 1 }\n";
-    let text = format!("rules: x\nrows:\n{}otherwise: {{ priority: low, fraud: no, reason: ok, confidence: 1 }}\n", row.repeat(10));
+    let text = format!(
+        "rules: x\nrows:\n{}otherwise: {{ priority: low, fraud: no, reason: ok, confidence: 1 }}\n",
+        row.repeat(10)
+    );
     let table = check(&text, &mapping, &mut Diagnostics::default()).unwrap();
     let values = [("cause", Value::Text("theft".into())), ("reserve", money("1250.00"))];
     let (record, clock) = (record(&mapping, &values), clock());

@@ -1,6 +1,8 @@
 //! Is it an answer? Every answer, whoever gave it, is checked against the flow's strict schema and read into typed
 //! values here. Faults name fields and keywords, never values.
 
+mod bounds;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -51,19 +53,37 @@ impl AnswerCheck {
     /// The typed answer, or a fault for which another model may do.
     pub(super) fn read(&self, raw: Map<String, Value>) -> Result<Checked, Fault> {
         let whole = Value::Object(raw);
+        // The mistakes are walked only once it is known that there are some: a good answer stays cheap.
         if !self.validator.is_valid(&whole) {
-            return Err(self.outside(&whole));
+            return Err(name(&self.outside_schema(&whole)));
         }
         let Value::Object(raw) = whole else { return Err(refuse("it is not an object")) };
-        let (record, problems) = Record::from_answer(&self.shape, &raw);
-        match problems.first() {
-            None => Ok(Checked { raw, record }),
-            Some(problem) => Err(refuse(&format!("`{}` can not be read as its type", problem.field))),
+        match self.typed(&raw) {
+            Ok(record) => Ok(Checked { raw, record }),
+            Err(misfits) => Err(name(&misfits)),
         }
     }
 
-    /// Everything that the strict schema refuses in an answer, at most 100 places of it.
+    /// The typed record of an answer that its schema accepts. JSON Schema sees no number in `"7"` and no emptiness in
+    /// `" "`: what it can not see is checked on the typed values.
+    fn typed(&self, raw: &Map<String, Value>) -> Result<Record, Vec<Misfit>> {
+        let (record, problems) = Record::from_answer(&self.shape, raw);
+        let mut misfits: Vec<Misfit> =
+            problems.iter().map(|it| Misfit { place: pointer(&it.field), keyword: "type".into() }).collect();
+        bounds::check(&record, "/", &mut misfits);
+        if misfits.is_empty() { Ok(record) } else { Err(misfits) }
+    }
+
+    /// Everything that is refused in an answer, at most 100 places of its schema, then of its typed values.
     pub fn misfits(&self, answer: &Value) -> Vec<Misfit> {
+        let found = self.outside_schema(answer);
+        match answer {
+            Value::Object(fields) if found.is_empty() => self.typed(fields).err().unwrap_or_default(),
+            _ => found,
+        }
+    }
+
+    fn outside_schema(&self, answer: &Value) -> Vec<Misfit> {
         let errors = self.validator.iter_errors(answer).take(MOST_FOUND);
         let misfit = |error: jsonschema::ValidationError<'_>| {
             let path = error.instance_path().to_string();
@@ -74,14 +94,27 @@ impl AnswerCheck {
         };
         errors.map(misfit).collect()
     }
+}
 
-    /// Walks the mistakes only once it is known that there are some: the check of a good answer stays cheap.
-    fn outside(&self, answer: &Value) -> Fault {
-        let misfits = self.misfits(answer);
-        let named =
-            misfits.iter().take(MOST_NAMED).map(|it| format!("`{}` fails `{}`", it.place, it.keyword));
-        refuse(&named.collect::<Vec<_>>().join(", "))
+fn name(misfits: &[Misfit]) -> Fault {
+    let named = misfits.iter().take(MOST_NAMED).map(|it| format!("`{}` fails `{}`", it.place, it.keyword));
+    refuse(&named.collect::<Vec<_>>().join(", "))
+}
+
+/// `lines[2].amount` as the pointer `/lines/1/amount`.
+fn pointer(field: &str) -> String {
+    let mut pointer = String::from("/");
+    for step in field.split('.') {
+        let (name, position) = step.split_once('[').map_or((step, None), |(name, rest)| (name, Some(rest)));
+        if pointer.len() > 1 {
+            pointer.push('/');
+        }
+        pointer.push_str(name);
+        if let Some(position) = position.and_then(|it| it.trim_end_matches(']').parse::<usize>().ok()) {
+            pointer.push_str(&format!("/{}", position.saturating_sub(1)));
+        }
     }
+    pointer
 }
 
 fn refuse(what: &str) -> Fault {
