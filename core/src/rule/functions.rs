@@ -2,7 +2,8 @@
 
 use super::{
     Type,
-    check::{Checker, Code, Typed, describe, is_list, is_ordered, item, spread},
+    check::{Checker, Code, Typed},
+    kinds::{describe, is_list, is_ordered, item, spread},
     parser::Expr,
     report::{MEANING, Problem},
 };

@@ -26,6 +26,7 @@ pub mod bindings;
 mod call;
 mod check;
 mod functions;
+mod kinds;
 mod lexer;
 mod parser;
 mod report;
