@@ -388,3 +388,31 @@ fn a_service_that_can_not_be_built_says_why() {
         assert_eq!(service_of(flows).map(drop), Err(expected.to_owned()));
     }
 }
+
+/// `CORPUS=/work/shared/corpus cargo test -p vestibule-soap -- --ignored corpus_of_messages --nocapture`
+#[test]
+#[ignore = "needs a folder of XML files"]
+fn corpus_of_messages() {
+    let Ok(corpus) = std::env::var("CORPUS") else { return };
+    for folder in ["soap12/RequestMessages", "soap12/ReplyMessages", "xml-attacks/xmltestdata"] {
+        let folder = std::path::Path::new(&corpus).join(folder);
+        let mut all: Vec<_> = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+        all.sort();
+        for path in all {
+            let bytes = std::fs::read(&path).unwrap();
+            let limits = Limits::default();
+            let start = std::time::Instant::now();
+            let said = match Source::decode(&bytes, None, None, &limits) {
+                Err(error) => format!("{error}"),
+                Ok(source) => match source.parse(&limits, Options::default()) {
+                    Err(error) => format!("{error} at {}:{}", error.line, error.column),
+                    Ok(tree) => match envelope::read(&tree) {
+                        Ok(message) => format!("ok: {}", tree.name(message.payload)),
+                        Err(error) => format!("envelope: {error}"),
+                    },
+                },
+            };
+            println!("{:?} {}: {said}", start.elapsed(), path.file_name().unwrap().to_string_lossy());
+        }
+    }
+}

@@ -27,6 +27,7 @@ fn understood(text: &str) -> String {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one table")]
 fn what_is_not_well_formed_is_refused_for_its_own_reason() {
     use Problem as P;
     let name = |it: &str| -> Box<str> { it.into() };

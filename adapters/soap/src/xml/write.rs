@@ -23,7 +23,7 @@ fn escaped(out: &mut String, text: &str, quoted: bool) -> Result<(), Unwritable>
     let plain = |it: char| match it {
         '<' | '>' | '&' | '\r' => false,
         '"' | '\n' | '\t' => !quoted,
-        it => it >= ' ' && it < '\u{FFFE}',
+        it => (' '..'\u{FFFE}').contains(&it),
     };
     let mut rest = text;
     while let Some(at) = rest.find(|it| !plain(it)) {

@@ -1,5 +1,8 @@
 //! JSON as a document format.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::HashSet, sync::Arc};
 
 use vestibule_core::{
