@@ -9,14 +9,20 @@ use vestibule_core::{
     registry::Registry,
 };
 
-/// Every adapter of this binary.
-pub fn registry() -> Registry {
+/// Every adapter of this binary, with documents of up to so many bytes (or of the adapter's own limit, where that is
+/// higher).
+pub fn registry(longest: usize) -> Registry {
+    let xml = vestibule_soap::xml::Limits::default();
+    let bytes = xml.bytes.max(longest);
+    let xml = vestibule_soap::xml::Limits { bytes, text_bytes: bytes, ..xml };
+    let json = vestibule_json::Limits::default();
+    let json = vestibule_json::Limits { bytes: json.bytes.max(longest), ..json };
     Registry {
         formats: vec![
-            Arc::new(vestibule_soap::XmlFormat::default()),
-            Arc::new(vestibule_json::JsonFormat::default()),
+            Arc::new(vestibule_soap::XmlFormat::with_limits(xml.clone())),
+            Arc::new(vestibule_json::JsonFormat::with_limits(json)),
         ],
-        frontends: vec![Arc::new(vestibule_soap::SoapFrontend::default())],
+        frontends: vec![Arc::new(vestibule_soap::SoapFrontend::with_limits(xml))],
         models: vec![Arc::new(vestibule_model_rules::Rules), Arc::new(vestibule_model_http::OpenAi::new())],
     }
 }

@@ -18,6 +18,11 @@ pub fn start(format: LogFormat, default: &str) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(screen::errors_have_color());
+    // A panic's own text may hold what a caller sent; where it happened is enough to find it.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a panic");
+    }));
     // A second start, as in tests, keeps the first log.
     let _ = match format {
         LogFormat::Text => log.try_init(),

@@ -12,7 +12,9 @@ use vestibule_core::{document::Document, ports::JobStore, registry::Registry, ru
 
 use super::{End, Stop};
 use crate::{
-    adapters, screen,
+    adapters,
+    config::Config,
+    screen,
     wiring::{Plans, directory::Directory, files::read_bounded},
 };
 
@@ -53,9 +55,14 @@ pub fn secrets(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|it| !it.is_empty())
 }
 
-/// The registry of this binary.
+/// The adapters for reading the files of a directory.
 pub fn registry() -> Arc<Registry> {
-    Arc::new(adapters::registry())
+    Arc::new(adapters::registry(0))
+}
+
+/// The adapters for documents as long as the configuration allows.
+pub fn registry_for(config: &Config) -> Arc<Registry> {
+    Arc::new(adapters::registry(config.limits.body))
 }
 
 /// An open job store with the threads that work for it.

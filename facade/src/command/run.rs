@@ -67,7 +67,7 @@ impl Run {
         let runtime = outset::runtime()?;
         let house = {
             let _inside = runtime.enter();
-            plans.assemble(&registry, &outset::secrets)
+            plans.assemble(&outset::registry_for(&plans.config), &outset::secrets)
         };
         if !plans.report.is_clean() {
             return Err(outset::wrong_files(&plans));

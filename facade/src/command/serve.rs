@@ -44,7 +44,7 @@ impl Serve {
         // Models may make connections pools, which belong to a runtime.
         let house = {
             let _inside = runtime.enter();
-            plans.assemble(&registry, &outset::secrets)
+            plans.assemble(&outset::registry_for(&plans.config), &outset::secrets)
         };
         if !plans.report.is_clean() {
             return Err(outset::wrong_files(&plans));

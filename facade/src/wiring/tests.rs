@@ -46,7 +46,7 @@ fn world(files: &[(&str, &str)]) -> TempDir {
 
 /// The house and the report of a directory, with its path taken out of messages.
 fn wire(root: &Path) -> (House, String) {
-    let registry = Arc::new(adapters::registry());
+    let registry = Arc::new(adapters::registry(0));
     let mut plans = Plans::read(Directory::at(root).unwrap(), &registry);
     let house = plans.assemble(&registry, &|_| None);
     let report = plans.report.render(false).replace(&format!("{}/", root.display()), "");
@@ -168,7 +168,7 @@ fn a_missing_key_of_a_model_is_an_error_only_for_those_who_call_it() {
     let root = world(&[("vestibule.yaml", config), ("mappings/a.map.yaml", MAPPING)]);
     let (_, report) = wire(root.path());
     assert!(report.contains("A102"), "report: {report}");
-    let registry = Arc::new(adapters::registry());
+    let registry = Arc::new(adapters::registry(0));
     let mut plans = Plans::read(Directory::at(root.path()).unwrap(), &registry);
     let house = plans.assemble(&registry, &|_| Some("placeholder".into()));
     assert_eq!(plans.report.render(false), "");
