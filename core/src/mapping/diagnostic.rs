@@ -12,6 +12,8 @@ pub type Span = Range<usize>;
 
 /// More problems than this in one file are counted, not kept: nobody reads them, and a hostile file has millions.
 const MOST_KEPT: usize = 500;
+/// Code of a problem that is not kept: for it, no near miss is looked for.
+const SPILT: &str = "";
 /// Longer stretches of source are not drawn (a minified file is one line); the place is then given in numbers.
 const LONGEST_DRAWN: usize = 8 * 1024;
 /// Longer names have no near miss: the edit distance is quadratic in them.
@@ -75,6 +77,9 @@ impl Diagnostic {
         span: &Span,
         possible: impl IntoIterator<Item = &'a str>,
     ) -> &mut Self {
+        if self.code == SPILT {
+            return self;
+        }
         let possible: Vec<&str> = possible.into_iter().collect();
         match nearest(got, &possible) {
             Some(name) => self.fix = Some((span.clone(), name.to_owned())),
@@ -125,7 +130,7 @@ impl Diagnostics {
             self.all.push_mut(diagnostic)
         } else {
             self.dropped = self.dropped.saturating_add(1);
-            self.spilt.insert(Box::new(diagnostic))
+            self.spilt.insert(Box::new(Diagnostic { code: SPILT, ..diagnostic }))
         }
     }
 

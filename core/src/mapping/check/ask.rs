@@ -363,7 +363,7 @@ fn fixed_answer(
     diagnostics: &mut Diagnostics,
 ) -> Map<String, Value> {
     let mut fixed = Map::new();
-    for (name_node, value) in node.entries() {
+    for (name_node, value) in node.entries().iter().take(MOST_IN_BLOCK) {
         let Some(name) = name_node.text() else { continue };
         let Some(plan) = answer.slot(name).and_then(|it| answer.fields.get(it)) else {
             let title = format!("`{}` is not part of the answer", shown(name));

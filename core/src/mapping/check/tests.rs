@@ -146,6 +146,57 @@ fn lists_are_written_back_from_record_and_answer() {
 }
 
 #[test]
+fn control_totals_computed_fields_and_csv_tables_compile() {
+    let compiled = check(samples::BATCH);
+    assert_eq!(render(samples::BATCH, &compiled), "");
+    let plan = compiled.mapping.unwrap();
+    let roots: Vec<_> = plan.checks.iter().flat_map(|it| it.rule.slots()).map(|it| it.root).collect();
+    for root in [Root::Records, Root::Trailer, Root::Here] {
+        assert!(roots.contains(&root), "{roots:?}");
+    }
+    assert!(plan.source.only.is_some() && plan.source.each.is_some() && plan.ask.is_none());
+    let From::Each { shape, .. } = &plan.record.fields[4].from else { panic!("a list") };
+    let From::Computed(rule) = &shape.fields[2].from else { panic!("a rule") };
+    let roots: Vec<_> = rule.slots().iter().map(|it| it.root).collect();
+    assert_eq!(roots, [Root::Here, Root::Outer(1)]);
+    assert_eq!(shape.fields[2].codec.kind(), crate::interpret::Kind::Decimal);
+    assert_eq!(plan.record.fields[3].codec.codes().unwrap().legacy("open"), Some("O"));
+
+    for (old, new, expected) in [
+        ("compute: net * rate", "compute: net * late", "M041 there is no field `late`"),
+        ("compute: net + tax", "compute: gross + tax", "M041 there is no field `gross`"),
+        ("codes/state.csv", "codes/twice.csv", "M037 `codes/twice.csv` is not a code table"),
+        ("== trailer.count", "== trailer.cuont", "M041 there is no field `trailer.cuont`"),
+        ("compute: net + tax", "compute: net > tax", "M041 expected a number, not yes or no"),
+        ("compute: net + tax", "compute: today() - today()", "M018 a field holds a single value"),
+        ("key: [batch, number]", "key: [batch, nubmer]", "M023 there is no field `nubmer`"),
+    ] {
+        assert!(samples::BATCH.contains(old), "the sample has no {old:?}");
+        let compiled = check(&samples::BATCH.replacen(old, new, 1));
+        let got = problems(&compiled);
+        assert!(matches!(got.as_slice(), [one] if one.starts_with(expected)), "{old} -> {new}: {got:#?}");
+    }
+}
+
+/// A generated file with one mistake on every line must not take longer than its size.
+#[test]
+fn a_flood_of_mistakes_is_checked_in_linear_time() {
+    let fields: String =
+        (0..1_900).map(|it| format!("  f{it}: {{ from: A/B{it}, tpye: money }}\n")).collect();
+    let send: Vec<String> = (0..1_900).map(|it| format!("g{it}")).collect();
+    let flood: String = (0..60_000).map(|it| format!("unknown{it}: 1\n")).collect();
+    let text = format!(
+        "mapping: a\nsource: {{ kind: json }}\nrecord:\n{fields}ask:\n  route: triage\n  send: [{}]\n  answer: {{ a: {{}} }}\n{flood}",
+        send.join(", ")
+    );
+    let begun = std::time::Instant::now();
+    let compiled = check(&text);
+    compiled.diagnostics.render("p", &text, false);
+    assert!(compiled.diagnostics.len() > 60_000);
+    assert!(begun.elapsed().as_secs() < 20, "took {:?}", begun.elapsed());
+}
+
+#[test]
 fn every_code_that_is_pushed_is_in_the_table() {
     let mut files = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
     let mut pushed = std::collections::BTreeSet::new();

@@ -1,5 +1,7 @@
 //! Checks a tree against a schema and makes the JSON that the type is deserialised from.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Number, Value};
 
 use super::{
@@ -255,6 +257,7 @@ impl<'s> Checker<'s> {
         let known = properties(schema);
         let others =
             schema.get("additionalProperties").filter(|it| it.is_object() || **it == Value::Bool(true));
+        let present: HashSet<&str> = entries.iter().filter_map(|(key, _)| key.text()).collect();
         let mut read = Map::new();
         for (key, value) in entries {
             let Some(name) = key.text() else { continue };
@@ -267,14 +270,14 @@ impl<'s> Checker<'s> {
                 }
                 None => {
                     let free = known.into_iter().flat_map(Map::keys).map(String::as_str);
-                    let free: Vec<&str> = free.filter(|it| !has_key(entries, it)).collect();
+                    let free: Vec<&str> = free.filter(|it| !present.contains(it)).collect();
                     unknown_key(key, value, what, &free, diagnostics);
                 }
             }
         }
         let mut is_whole = true;
         for name in required(schema) {
-            if !has_key(entries, name) {
+            if !present.contains(name) {
                 let at = entries.first().map_or(&node.span, |(key, _)| &key.span);
                 let found =
                     diagnostics.push("M012", at, format!("`{}` needs `{name}`", shown(what)), "missing here");
@@ -310,10 +313,6 @@ impl<'s> Checker<'s> {
         }
         parts.join(", or ")
     }
-}
-
-fn has_key(entries: &[(Node, Node)], name: &str) -> bool {
-    entries.iter().any(|(key, _)| key.text() == Some(name))
 }
 
 fn properties(schema: &Value) -> Option<&Map<String, Value>> {

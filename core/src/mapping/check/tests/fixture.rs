@@ -22,6 +22,10 @@ pub fn check(text: &str) -> Compiled {
     claims(text, Some(&["triage".to_owned(), "risk".to_owned()]))
 }
 
+pub fn registry() -> Registry {
+    Registry { formats: vec![Arc::new(Fake("xml")), Arc::new(Fake("json"))], ..Registry::default() }
+}
+
 pub fn claims(text: &str, routes: Option<&[String]>) -> Compiled {
     let registry =
         Registry { formats: vec![Arc::new(Fake("xml")), Arc::new(Fake("json"))], ..Registry::default() };
@@ -46,6 +50,8 @@ impl Files for Beside {
             "prompts/triage.md" => "Cause: {{ cause }}\n{% for line in lines %}{{ line.amount }}{% endfor %}",
             "prompts/broken.md" => "{% if %}",
             "prompts/unsent.md" => "a\n{{ claimant }}",
+            "codes/state.csv" => "legacy,clean\nO,open\nC,closed\n",
+            "codes/twice.csv" => "legacy,clean\nO,open\nO,closed\n",
             "triage.rules.yaml" => "rules: []",
             _ => return Err(io::ErrorKind::NotFound.into()),
         };

@@ -107,6 +107,37 @@ return:
 durability: none
 ";
 
+/// Many records in a document, control totals, computed fields, a CSV table, a list in each record.
+pub const BATCH: &str = r"
+mapping: order_batch
+source:
+  kind: json
+  each: batch/orders
+  only: state == 'open'
+  trailer:
+    count: { from: batch/count, type: int }
+    total: { from: batch/total, type: money }
+key: [batch, number]
+record:
+  batch: { from: /batch/id }
+  number: { from: no, unique: yes, required: yes }
+  rate:  { from: rate, type: decimal, default: 0.21, range: 0..1 }
+  state: { from: state, codes: codes/state.csv, complete: 0.8 }
+  lines:
+    each: lines
+    length: 1..
+    record:
+      sku: sku
+      net: { from: net, type: money, required: note }
+      tax: { compute: net * rate }
+      gross: { compute: net + tax, type: money }
+  net:   { compute: sum(lines.net), type: money }
+checks:
+  count(records) == trailer.count:  { else: reject }
+  sum(records.net) == trailer.total: { else: reject, say: Control total }
+  all(lines.net > 0):               { else: note }
+";
+
 /// The claim desk with a dozen planted mistakes.
 pub const BROKEN: &str = r"mapping: claim-triage
 version: three
