@@ -192,6 +192,7 @@ impl One<'_> {
                     diagnostics
                         .push("M018", &node.span, "a field holds a single value", "this rule gives something else")
                         .help("use `sum`, `count`, `min`, `max`, `any` or `all` for lists, `days_between` for dates");
+                    return (plan::From::Addresses(Vec::new()), None);
                 }
                 return (plan::From::Computed(rule), Some(kind));
             }

@@ -168,7 +168,7 @@ fn control_totals_computed_fields_and_csv_tables_compile() {
         ("codes/state.csv", "codes/twice.csv", "M037 `codes/twice.csv` is not a code table"),
         ("== trailer.count", "== trailer.cuont", "M041 there is no field `trailer.cuont`"),
         ("compute: net + tax", "compute: net > tax", "M041 expected a number, not yes or no"),
-        ("compute: net + tax", "compute: today() - today()", "M018 a field holds a single value"),
+        ("compute: net * rate", "compute: today() - today()", "M018 a field holds a single value"),
         ("key: [batch, number]", "key: [batch, nubmer]", "M023 there is no field `nubmer`"),
     ] {
         assert!(samples::BATCH.contains(old), "the sample has no {old:?}");

@@ -22,10 +22,6 @@ pub fn check(text: &str) -> Compiled {
     claims(text, Some(&["triage".to_owned(), "risk".to_owned()]))
 }
 
-pub fn registry() -> Registry {
-    Registry { formats: vec![Arc::new(Fake("xml")), Arc::new(Fake("json"))], ..Registry::default() }
-}
-
 pub fn claims(text: &str, routes: Option<&[String]>) -> Compiled {
     let registry =
         Registry { formats: vec![Arc::new(Fake("xml")), Arc::new(Fake("json"))], ..Registry::default() };
