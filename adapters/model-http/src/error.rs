@@ -72,12 +72,10 @@ impl ChatError {
             Self::Connection(error) if is_about_tls(error) => Recovery::FailOver,
             Self::Connection(_) => Recovery::Retry,
             Self::Status { recovery, .. } => *recovery,
-            Self::Late
-            | Self::TooLong { .. }
-            | Self::NotACompletion
-            | Self::CutOff { .. }
-            | Self::Refused
-            | Self::NotAnObject => Recovery::FailOver,
+            Self::Late | Self::TooLong { .. } | Self::NotACompletion => Recovery::FailOver,
+            // The model's doing, for this record: a record must not be able to make a healthy server look broken and
+            // so have everyone's records decided by the fallback.
+            Self::CutOff { .. } | Self::Refused | Self::NotAnObject => Recovery::GiveUp,
         }
     }
 

@@ -253,7 +253,7 @@ async fn aimock_behaves_as_each_case_says() {
         ("good", Ok("high")),
         // What is outside the schema is an object all the same: core checks the schema.
         ("outside", Ok("urgent")),
-        ("malformed", Err((FaultCode::Model, FailOver))),
+        ("malformed", Err((FaultCode::Model, GiveUp))),
         ("garbage", Err((FaultCode::Model, FailOver))),
         ("ratelimit", Err((FaultCode::Model, RetryAfter(second)))),
         ("quota", Err((FaultCode::Model, FailOver))),

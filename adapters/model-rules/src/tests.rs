@@ -316,6 +316,24 @@ async fn a_table_is_a_model_that_never_asks_for_a_prompt() {
     assert_eq!(&*asked.answered_by, "desk");
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_text_makes_a_table_panic_and_every_mistake_can_be_drawn(
+        cut in 0..TABLE.len(), inserted in "[\\PC\n\t]{0,12}", removed in 0..20_usize,
+    ) {
+        let rest = TABLE.get(cut + removed..).unwrap_or_default();
+        report(&format!("{}{inserted}{rest}", &TABLE[..cut]));
+    }
+
+    #[test]
+    fn no_condition_makes_a_table_panic(condition in "[a-z'\" ]{0,10}(contains any of )?[\\PC]{0,20}") {
+        let condition = condition.replace('\'', "''");
+        report(&format!("rules: x\nwords: {{ a: [b] }}\nrows:\n  - if: '{condition}'\n    answer: {{}}\n"));
+    }
+}
+
 /// `cargo test -p vestibule-model-rules --release -- --ignored --nocapture`
 #[test]
 #[ignore = "prints a time"]

@@ -356,6 +356,34 @@ async fn a_model_that_keeps_failing_is_left_alone_by_every_flow_that_uses_it() {
     assert_eq!(model.calls(), 6, "one probe");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_busy_model_that_names_its_time_is_not_taken_for_a_broken_one() {
+    let mapping = mapping(PROMPT, vec![fixed()]);
+    let busy = Recovery::RetryAfter(Duration::from_millis(10));
+    let steps = (0..20).map(|_| Step::Fails(FaultCode::Model, busy)).chain([Step::Says(good("ok"))]);
+    let model = Fake::new("remote", true, steps);
+    let asker = asker(&mapping, &[&model]);
+    for _ in 0..10 {
+        ask(&mapping, &asker, CLAIMANT).await.0.unwrap();
+    }
+    assert_eq!(model.calls(), 20);
+    assert_eq!(&*ask(&mapping, &asker, CLAIMANT).await.0.unwrap().answered_by, "remote");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_asks_for_more_time_than_there_is_rests_until_then() {
+    let mapping = mapping(PROMPT, vec![fixed()]);
+    let minute = Duration::from_secs(60);
+    let steps = [Step::Fails(FaultCode::Model, Recovery::RetryAfter(minute)), Step::Says(good("ok"))];
+    let model = Fake::new("remote", true, steps);
+    let asker = asker(&mapping, &[&model]);
+    for expected in ["V009", "resting"] {
+        assert_eq!(words(&ask(&mapping, &asker, CLAIMANT).await.0.unwrap())[0].1, expected);
+    }
+    tokio::time::advance(minute).await;
+    assert_eq!(&*ask(&mapping, &asker, CLAIMANT).await.0.unwrap().answered_by, "remote");
+}
+
 #[test]
 fn prompts_are_refused_when_they_are_compiled_or_say_where_they_fail() {
     let refused = |prompt: &str| {

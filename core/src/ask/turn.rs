@@ -167,8 +167,10 @@ fn report(permit: Option<Permit<'_>>, fault: &Fault, began: Instant, until: Inst
         return;
     }
     match fault.recovery {
-        // A wait that fits is waited for by this call; only a longer one closes the way for others.
-        Recovery::RetryAfter(wait) if !fits(wait, until) => permit.told_to_wait(wait),
+        // The server is well and said when to come back. A wait that fits is this call's own; a longer one closes the
+        // way for others, too. Neither counts as a failure.
+        Recovery::RetryAfter(wait) if fits(wait, until) => drop(permit),
+        Recovery::RetryAfter(wait) => permit.told_to_wait(wait),
         recovery => permit.failed(recovery),
     }
 }
