@@ -121,7 +121,7 @@ async fn every_bad_response_is_a_classified_fault_that_shows_no_value() {
         (
             "malformed answer",
             ResponseTemplate::new(200).set_body_json(completion("{\"a\":")),
-            Recovery::FailOver,
+            Recovery::GiveUp,
         ),
         ("too long", ResponseTemplate::new(200).set_body_string(&long), Recovery::FailOver),
     ] {
