@@ -59,7 +59,7 @@ pub fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Tree<'a>, JsonError> 
     builder.open("", Cow::Borrowed(""), root.span.start);
     match root.kind {
         Kind::Object => members(&mut builder, below).map_err(located)?,
-        Kind::Array => items(&mut builder, &Cow::Borrowed(ITEM), below).map_err(located)?,
+        Kind::Array => items(&mut builder, Cow::Borrowed(ITEM), below).map_err(located)?,
         Kind::Plain(_) | Kind::Null => return Err(located((Problem::Scalar, root.span.start))),
     }
     builder.close(root.span.end);
@@ -106,8 +106,8 @@ fn members<'a>(builder: &mut TreeBuilder<'a>, all: &mut [Token<'a>]) -> Result<(
             continue;
         }
         match token.kind {
-            Kind::Array => items(builder, &key, inside)?,
-            _ => node(builder, &key, token, inside)?,
+            Kind::Array => items(builder, key, inside)?,
+            _ => node(builder, key, token, inside)?,
         }
     }
     Ok(())
@@ -121,26 +121,22 @@ fn owned_tail<'a>(key: &Option<Cow<'a, str>>, name: &str) -> Cow<'a, str> {
     }
 }
 
-fn items<'a>(
-    builder: &mut TreeBuilder<'a>,
-    key: &Cow<'a, str>,
-    all: &mut [Token<'a>],
-) -> Result<(), Failure> {
-    direct(all).try_for_each(|(token, inside)| node(builder, key, token, inside))
+fn items<'a>(builder: &mut TreeBuilder<'a>, key: Cow<'a, str>, all: &mut [Token<'a>]) -> Result<(), Failure> {
+    direct(all).try_for_each(|(token, inside)| node(builder, key.clone(), token, inside))
 }
 
 fn node<'a>(
     builder: &mut TreeBuilder<'a>,
-    key: &Cow<'a, str>,
+    key: Cow<'a, str>,
     token: &mut Token<'a>,
     inside: &mut [Token<'a>],
 ) -> Result<(), Failure> {
-    builder.open("", key.clone(), token.span.start);
+    builder.open("", key, token.span.start);
     match &mut token.kind {
         Kind::Plain(text) => builder.text(std::mem::take(text)),
         Kind::Null => builder.attribute(XSI, Cow::Borrowed("nil"), Cow::Borrowed("true")),
         Kind::Object => members(builder, inside)?,
-        Kind::Array => items(builder, &Cow::Borrowed(ITEM), inside)?,
+        Kind::Array => items(builder, Cow::Borrowed(ITEM), inside)?,
     }
     builder.close(token.span.end);
     Ok(())

@@ -105,8 +105,20 @@ impl WsdlContract {
             done = span.end;
         }
         out.push_str(self.text.get(done..)?);
-        Some(out)
+        Some(in_utf8(out))
     }
+}
+
+/// The text is served as UTF-8; a declaration that says otherwise is replaced.
+fn in_utf8(text: String) -> String {
+    let Some((declaration, rest)) = text.strip_prefix("<?xml").and_then(|it| it.split_once("?>")) else {
+        return text;
+    };
+    let lower = declaration.to_ascii_lowercase();
+    if !lower.contains("encoding") || lower.contains("utf-8") {
+        return text;
+    }
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{rest}")
 }
 
 impl Contract for WsdlContract {

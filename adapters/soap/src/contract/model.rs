@@ -7,8 +7,8 @@ pub(crate) const XSD: &str = "http://www.w3.org/2001/XMLSchema";
 
 /// Most steps through groups, base types and substitutions on the way to one list of children.
 const MOST_HOPS: usize = 64;
-/// Most children that one type may list.
-const MOST_CHILDREN: usize = 20_000;
+/// Most particles, types and attribute groups that are looked at for one element.
+const MOST_VISITS: usize = 50_000;
 
 /// A name in a namespace (empty for none).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -144,8 +144,22 @@ pub struct Child<'s> {
     pub repeats: bool,
 }
 
-/// Where in the list of children each name stands.
-type Seen = HashMap<QName, usize>;
+/// What was met on the way through a content model.
+#[derive(Default)]
+struct Seen {
+    /// Where in the list of children each name stands.
+    places: HashMap<QName, usize>,
+    /// Particles and types looked at: groups that name each other many times must not multiply.
+    visits: usize,
+}
+
+impl Seen {
+    /// False when the model is too much to be followed further.
+    fn goes_on(&mut self, hops: usize) -> bool {
+        self.visits += 1;
+        hops <= MOST_HOPS && self.visits <= MOST_VISITS
+    }
+}
 
 /// What may stand inside an element, in the order of its content model.
 #[derive(Debug, Default)]
@@ -163,13 +177,14 @@ pub struct AttributeList<'s> {
     pub all: Vec<&'s Attribute>,
     /// Others may stand there too.
     pub open: bool,
+    visits: usize,
 }
 
 impl Schemas {
     /// What may stand inside this element.
     pub fn children<'s>(&'s self, element: &'s Element) -> Children<'s> {
         let mut found = Children::default();
-        let mut seen = Seen::new();
+        let mut seen = Seen::default();
         match &element.kind {
             TypeRef::Any => found.open = true,
             TypeRef::Named(name) => self.children_of_named(name, &mut found, &mut seen, 0),
@@ -193,7 +208,7 @@ impl Schemas {
         hops: usize,
     ) {
         let Type::Complex(complex) = kind else { return };
-        if hops > MOST_HOPS {
+        if !seen.goes_on(hops) {
             found.open = true;
             return;
         }
@@ -214,7 +229,7 @@ impl Schemas {
         hops: usize,
     ) {
         let repeats = repeats || particle.most.is_none_or(|most| most > 1);
-        if hops > MOST_HOPS || found.all.len() > MOST_CHILDREN {
+        if !seen.goes_on(hops) {
             found.open = true;
             return;
         }
@@ -243,7 +258,7 @@ impl Schemas {
         seen: &mut Seen,
         hops: usize,
     ) {
-        let known = seen.contains_key(&element.name);
+        let known = seen.places.contains_key(&element.name);
         add(element, repeats, found, seen);
         if known || hops > MOST_HOPS {
             return;
@@ -287,13 +302,18 @@ impl Schemas {
     }
 
     fn add_attributes<'s>(&'s self, attributes: &'s Attributes, found: &mut AttributeList<'s>, hops: usize) {
-        found.open |= attributes.open || hops > MOST_HOPS;
+        found.visits += 1 + attributes.own.len();
+        if hops > MOST_HOPS || found.visits > MOST_VISITS {
+            found.open = true;
+            return;
+        }
+        found.open |= attributes.open;
         for one in &attributes.own {
-            if !found.all.iter().any(|it| it.name == one.name) && found.all.len() < MOST_CHILDREN {
+            if !found.all.iter().any(|it| it.name == one.name) {
                 found.all.push(one);
             }
         }
-        for group in attributes.groups.iter().filter(|_| hops <= MOST_HOPS) {
+        for group in &attributes.groups {
             match self.attribute_groups.get(group) {
                 Some(group) => self.add_attributes(group, found, hops + 1),
                 None => found.open = true,
@@ -303,10 +323,10 @@ impl Schemas {
 }
 
 fn add<'s>(element: &'s Arc<Element>, repeats: bool, found: &mut Children<'s>, seen: &mut Seen) {
-    match seen.get(&element.name).and_then(|at| found.all.get_mut(*at)) {
+    match seen.places.get(&element.name).and_then(|at| found.all.get_mut(*at)) {
         Some(first) => first.repeats = true,
         None => {
-            seen.insert(element.name.clone(), found.all.len());
+            seen.places.insert(element.name.clone(), found.all.len());
             found.all.push(Child { element, repeats });
         }
     }

@@ -170,6 +170,38 @@ fn only_the_addresses_change_when_a_contract_is_served() {
 }
 
 #[test]
+fn a_contract_in_another_encoding_is_served_in_utf8() {
+    let text =
+        CLAIMS.replace("encoding=\"UTF-8\"", "encoding=\"ISO-8859-1\"").replace("Acme Insurance", "Ac\u{e9}");
+    let bytes: Vec<u8> = text.chars().map(|it| u8::try_from(u32::from(it)).unwrap()).collect();
+    let mut files = Memory::default();
+    files.0.insert("c.wsdl".into(), bytes);
+    let served = WsdlContract::read("c.wsdl", &files).unwrap().with_address("ClaimService", "u").unwrap();
+    assert!(served.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<wsdl:definitions"), "{served}");
+    assert!(served.contains("Ac\u{e9}"));
+}
+
+#[test]
+fn groups_that_name_each_other_many_times_end_quickly() {
+    let groups: String = (0..40)
+        .map(|it| {
+            let next = format!("<xs:group ref='t:g{}'/>", it + 1).repeat(10);
+            let attributes = format!("<xs:attributeGroup ref='t:a{}'/>", it + 1).repeat(10);
+            format!("<xs:group name='g{it}'><xs:sequence>{next}</xs:sequence></xs:group><xs:attributeGroup name='a{it}'>{attributes}</xs:attributeGroup>")
+        })
+        .collect();
+    let text = format!(
+        "<xs:schema xmlns:xs='http://www.w3.org/2001/XMLSchema' xmlns:t='u' targetNamespace='u'>{groups}\
+         <xs:element name='E'><xs:complexType><xs:group ref='t:g0'/><xs:attributeGroup ref='t:a0'/></xs:complexType></xs:element></xs:schema>"
+    );
+    let contract = WsdlContract::read("a.xsd", &Memory::of(&[("a.xsd", &text)])).unwrap();
+    let start = std::time::Instant::now();
+    let _ = contract.check(None, Direction::Request, &[], &path("A/B/@c"));
+    let _ = contract.check(None, Direction::Request, &[], &path("//B"));
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
+
+#[test]
 fn what_can_not_be_used_is_refused_in_words() {
     let rpc = SHAPES.replace("<s:binding transport", "<s:binding style=\"rpc\" transport");
     let encoded = rpc.replace("use=\"literal\"", "use=\"encoded\"");
