@@ -39,23 +39,26 @@ impl Check {
     pub fn run(self) -> Result<End, Stop> {
         let started = Instant::now();
         let registry = outset::registry();
-        let mut directories: Vec<Directory> = Vec::new();
+        let mut directories: Vec<(Directory, Vec<&Path>)> = Vec::new();
         for path in &self.paths {
             let directory = directory_of(path)?;
-            if !directories.contains(&directory) {
-                directories.push(directory);
+            let tables = Some(path.as_path()).filter(|it| is_table(it));
+            match directories.iter_mut().find(|(known, _)| *known == directory) {
+                Some((_, known)) => known.extend(tables),
+                None => directories.push((directory, tables.into_iter().collect())),
             }
         }
         let runtime = outset::runtime()?;
         let _inside = runtime.enter();
         let reports: Vec<_> = directories
             .into_iter()
-            .map(|directory| {
+            .map(|(directory, tables)| {
                 let mut plans = Plans::read(directory, &registry);
                 // A key that is set only where the server runs is no error of the files.
                 plans.assemble(&registry, &|name| {
                     Some(outset::secrets(name).unwrap_or_else(|| "unset".into()))
                 });
+                tables.into_iter().for_each(|table| plans.expect_used(table));
                 plans.report
             })
             .collect();
@@ -81,6 +84,11 @@ impl Check {
     }
 }
 
+/// True for the name of a decision table.
+fn is_table(path: &Path) -> bool {
+    path.file_name().and_then(|it| it.to_str()).is_some_and(|name| name.ends_with(".rules.yaml"))
+}
+
 /// A directory whole; of a single mapping's directory that mapping alone. The configuration is always read with it,
 /// for the routes and models that it names.
 fn directory_of(path: &Path) -> Result<Directory, Stop> {
@@ -96,7 +104,7 @@ fn directory_of(path: &Path) -> Result<Directory, Stop> {
     }
     let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
     // A decision table is judged against the mappings that use it, so its whole directory is.
-    if name == config::FILE_NAME || name.ends_with(".rules.yaml") {
+    if name == config::FILE_NAME || is_table(path) {
         return Ok(directory);
     }
     Err(Stop::wrong_use(format!(

@@ -20,9 +20,11 @@ pub const CHANNEL: &str = "C008";
 pub const ASSEMBLY: &str = "C009";
 /// A flow is durable and there is no store.
 pub const NO_STORE: &str = "C010";
+/// A file that is to be checked is used by nothing.
+pub const UNUSED: &str = "C011";
 
 /// Code, meaning and remedy of each.
-pub const ALL: [(&str, &str, &str); 10] = [
+pub const ALL: [(&str, &str, &str); 11] = [
     (VALUE, "a setting is not of the kind that is needed here", "write it as the caret's line says"),
     (MODEL_KIND, "there is no such kind of model", "use one of the kinds that the message lists"),
     (ONE_KIND, "a model needs exactly one kind", "write one word under the model's name, e.g. `rules:`"),
@@ -36,5 +38,10 @@ pub const ALL: [(&str, &str, &str); 10] = [
         NO_STORE,
         "a flow is durable and there is no store",
         "give `store:` a place, or write `durability: none`",
+    ),
+    (
+        UNUSED,
+        "a file that is to be checked is used by nothing",
+        "name it in a model or a fallback of a mapping",
     ),
 ];

@@ -1,9 +1,11 @@
 //! Files beside a mapping or a configuration: inside the directory, of a bounded size, and nothing else.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{Error, ErrorKind, Read},
     path::{Component, Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 use vestibule_core::ports::Files;
@@ -18,18 +20,37 @@ pub struct Folder {
     root: PathBuf,
     /// The folder of the naming file, relative to the root.
     base: PathBuf,
+    used: Used,
+}
+
+/// The files that were read, by their canonical paths.
+#[derive(Debug, Clone, Default)]
+pub struct Used(Arc<Mutex<BTreeSet<PathBuf>>>);
+
+impl Used {
+    /// True when this file was read.
+    pub fn has(&self, path: &Path) -> bool {
+        let Ok(path) = path.canonicalize() else { return false };
+        self.0.lock().is_ok_and(|used| used.contains(&path))
+    }
+
+    fn add(&self, path: &Path) {
+        if let Ok(mut used) = self.0.lock() {
+            used.insert(path.to_owned());
+        }
+    }
 }
 
 impl Folder {
-    /// The files that are named relative to `base`, a folder inside `root`.
-    pub fn new(root: &Path, base: &Path) -> std::io::Result<Self> {
+    /// The files that are named relative to `base`, a folder inside `root`. What is read is noted in `used`.
+    pub fn new(root: &Path, base: &Path, used: &Used) -> std::io::Result<Self> {
         let root = root.canonicalize()?;
         let base = base.canonicalize()?;
         let base = base
             .strip_prefix(&root)
             .map_err(|_| Error::new(ErrorKind::PermissionDenied, "it lies outside the directory"))?
             .to_owned();
-        Ok(Self { root, base })
+        Ok(Self { root, base, used: used.clone() })
     }
 
     fn resolve(&self, path: &str) -> std::io::Result<PathBuf> {
@@ -53,7 +74,9 @@ impl Folder {
 
 impl Files for Folder {
     fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
-        read_bounded(&self.resolve(path)?)
+        let path = self.resolve(path)?;
+        self.used.add(&path);
+        read_bounded(&path)
     }
 }
 
@@ -88,7 +111,7 @@ mod tests {
         std::fs::write(root.join("mappings/prompts/p.md"), "prompt").unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink("../../secret.txt", root.join("mappings/link.txt")).unwrap();
-        let folder = Folder::new(&root, &root.join("mappings")).unwrap();
+        let folder = Folder::new(&root, &root.join("mappings"), &Used::default()).unwrap();
         (outer, folder)
     }
 

@@ -22,7 +22,7 @@ use vestibule_core::{
 
 use self::{
     directory::Directory,
-    files::Folder,
+    files::{Folder, Used},
     report::{FileId, Report},
 };
 use crate::{
@@ -44,6 +44,7 @@ pub struct Plans {
     /// What is wrong.
     pub report: Report,
     config_file: Option<FileId>,
+    used: Used,
 }
 
 /// One mapping that compiles.
@@ -63,7 +64,8 @@ impl Plans {
         let (config, config_file) = read_config(&directory, registry, &mut report);
         // Without a configuration nobody has said which routes there are, so none is wrong.
         let routes = config_file.map(|_| config.routes.iter().map(|it| it.name.clone()).collect::<Vec<_>>());
-        let mut plans = Self { directory, config, mappings: Vec::new(), report, config_file };
+        let mut plans =
+            Self { directory, config, mappings: Vec::new(), report, config_file, used: Used::default() };
         let mut names: Vec<(String, String)> = Vec::new();
         for path in plans.directory.mappings.clone() {
             if let Some(plan) = plans.read_mapping(&path, registry, routes.as_deref(), &mut names) {
@@ -71,6 +73,14 @@ impl Plans {
             }
         }
         plans
+    }
+
+    /// A problem where this file was not read, although nothing else is wrong: it was asked to be checked, and a
+    /// decision table can only be judged with a mapping that uses it.
+    pub fn expect_used(&mut self, path: &Path) {
+        if self.report.is_clean() && !self.used.has(path) {
+            self.report.add_loose(path, codes::UNUSED, "no mapping of its directory uses this file");
+        }
     }
 
     /// The flow of the first mapping for looking at documents: the models of its route are not opened, and can not
@@ -84,6 +94,7 @@ impl Plans {
             root: &self.directory.root,
             registry,
             secrets: &nobody,
+            used: &self.used,
             report: &mut self.report,
         };
         let fallback = opening.of_fallback(plan)?;
@@ -101,7 +112,7 @@ impl Plans {
     ) -> Option<MappingPlan> {
         let text = read_text(path, &mut self.report)?;
         let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = match Folder::new(&self.directory.root, parent) {
+        let folder = match Folder::new(&self.directory.root, parent, &self.used) {
             Ok(folder) => folder,
             Err(error) => {
                 self.report.add_loose(
@@ -151,6 +162,7 @@ impl Plans {
                 root: &self.directory.root,
                 registry,
                 secrets,
+                used: &self.used,
                 report: &mut self.report,
             };
             let models = opening.of_route(plan);

@@ -14,7 +14,7 @@ use vestibule_core::{
 
 use super::{
     MappingPlan, Secrets,
-    files::Folder,
+    files::{Folder, Used},
     report::{FileId, Report},
 };
 use crate::config::{Config, codes};
@@ -34,6 +34,8 @@ pub struct Opening<'a> {
     pub registry: &'a Registry,
     /// Their secrets.
     pub secrets: Secrets<'a>,
+    /// Files that were read.
+    pub used: &'a Used,
     /// Where problems go.
     pub report: &'a mut Report,
 }
@@ -51,7 +53,7 @@ impl Opening<'_> {
             self.report.extend(plan.file, found);
             return None;
         };
-        let files = match Folder::new(self.root, self.root) {
+        let files = match Folder::new(self.root, self.root, self.used) {
             Ok(files) => files,
             Err(error) => {
                 self.report.add_loose(self.root, codes::UNREADABLE, format!("it can not be read: {error}"));
