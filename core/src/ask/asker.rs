@@ -34,7 +34,7 @@ pub struct Asker {
     template: Option<Template>,
     check: AnswerCheck,
     masking: Masking,
-    /// `None` where no fallback would read it.
+    /// `None` where no fallback would read it or no remote model would fill it.
     memory: Option<Memory>,
 }
 
@@ -83,7 +83,8 @@ impl Asker {
         let names = sent_names(&mapping.record, ask.send.as_deref());
         let template = ask.prompt.as_ref().map(|prompt| Template::compile(prompt, names)).transpose()?;
         let fallback = fallback_steps(ask, fallback_models, &check)?;
-        let remembers = fallback.iter().any(|step| matches!(step, Step::Cached(_)));
+        let remembers = fallback.iter().any(|step| matches!(step, Step::Cached(_)))
+            && models.iter().any(|model| model.is_remote());
         let route = models.into_iter().map(|model| {
             let breaker = model.is_remote().then(|| breakers.of(model.name()));
             Station { model, breaker }
@@ -114,9 +115,9 @@ impl Asker {
         for (position, station) in self.route.iter().enumerate() {
             let until = self.share(position, models_until);
             if let Some(won) = station.ask(&question, &self.check, until, &mut journal).await {
-                if let Some(memory) = &self.memory {
-                    let view = question.view(station.model.is_remote());
-                    memory.keep(question.digest(view), station.model.name(), &won.as_given);
+                // What is inside the process can be asked again at any time: it is not worth a hash of every record.
+                if let Some(memory) = self.memory.as_ref().filter(|_| station.model.is_remote()) {
+                    memory.keep(question.digest(question.view(true)), &won.as_given);
                 }
                 return Ok(journal.into_asked(won.checked, station.model.name().into()));
             }
@@ -173,19 +174,12 @@ impl Asker {
         Err(journal.into_fault())
     }
 
-    /// The remembered answer of any model of the route to what it would be asked now.
+    /// The remembered answer of a remote model to what it would be asked now.
     fn recall(&self, question: &Question<'_>, age: Duration) -> Option<Checked> {
-        let memory = self.memory.as_ref()?;
-        let mut seen = [false, true].into_iter();
-        seen.find_map(|is_remote| {
-            if !self.route.iter().any(|station| station.model.is_remote() == is_remote) {
-                return None;
-            }
-            let view = question.view(is_remote);
-            let (mut answer, _) = memory.recall(question.digest(view), age)?;
-            view.restore(&mut answer);
-            self.check.read(answer).ok()
-        })
+        let view = question.view(true);
+        let mut answer = self.memory.as_ref()?.recall(question.digest(view), age)?;
+        view.restore(&mut answer);
+        self.check.read(answer).ok()
     }
 }
 

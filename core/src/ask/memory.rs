@@ -38,7 +38,6 @@ struct Kept {
 #[derive(Debug)]
 struct Entry {
     answer: Map<String, Value>,
-    model: Box<str>,
     at: Instant,
     number: u64,
     bytes: usize,
@@ -46,8 +45,8 @@ struct Entry {
 
 impl Memory {
     /// Keeps an answer to this input, in place of an earlier one. One that is too large is not kept.
-    pub fn keep(&self, input: Hash, model: &str, answer: &Map<String, Value>) {
-        let bytes = OVERHEAD + model.len() + size(answer);
+    pub fn keep(&self, input: Hash, answer: &Map<String, Value>) {
+        let bytes = OVERHEAD + size(answer);
         if bytes > MOST_BYTES / 16 {
             return;
         }
@@ -61,15 +60,15 @@ impl Memory {
         kept.next += 1;
         kept.bytes += bytes;
         kept.by_age.insert(number, input);
-        let entry = Entry { answer: answer.clone(), model: model.into(), at: Instant::now(), number, bytes };
+        let entry = Entry { answer: answer.clone(), at: Instant::now(), number, bytes };
         kept.entries.insert(input, entry);
     }
 
-    /// The answer that was kept for this input, and the model that gave it, if it is not older than `age`.
-    pub fn recall(&self, input: Hash, age: Duration) -> Option<(Map<String, Value>, Box<str>)> {
+    /// The answer that was kept for this input, if it is not older than `age`.
+    pub fn recall(&self, input: Hash, age: Duration) -> Option<Map<String, Value>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = kept.entries.get(&input)?;
-        (entry.at.elapsed() <= age).then(|| (entry.answer.clone(), entry.model.clone()))
+        (entry.at.elapsed() <= age).then(|| entry.answer.clone())
     }
 }
 
@@ -111,10 +110,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_recalled_until_it_is_too_old() {
         let memory = Memory::default();
-        memory.keep(input(1), "gpt", &answer("first"));
-        memory.keep(input(1), "gpt", &answer("second"));
+        memory.keep(input(1), &answer("first"));
+        memory.keep(input(1), &answer("second"));
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(memory.recall(input(1), Duration::from_secs(60)), Some((answer("second"), "gpt".into())));
+        assert_eq!(memory.recall(input(1), Duration::from_secs(60)), Some(answer("second")));
         assert_eq!(memory.recall(input(1), Duration::from_secs(59)), None);
         assert_eq!(memory.recall(input(2), Duration::from_secs(60)), None);
     }
@@ -123,14 +122,14 @@ mod tests {
     async fn the_oldest_answers_make_room_and_both_bounds_hold() {
         let memory = Memory::default();
         for number in 0..MOST_ENTRIES + 10 {
-            memory.keep(input(number), "gpt", &answer("short"));
+            memory.keep(input(number), &answer("short"));
         }
         assert_eq!(memory.recall(input(9), Duration::MAX), None);
         assert!(memory.recall(input(10), Duration::MAX).is_some());
 
         let long = "x".repeat(600 * 1024);
         for number in 0..100 {
-            memory.keep(input(number), "gpt", &answer(&long));
+            memory.keep(input(number), &answer(&long));
         }
         let kept = memory.kept.lock().unwrap();
         assert!(kept.bytes <= MOST_BYTES, "{} bytes", kept.bytes);
@@ -141,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_larger_than_its_share_is_not_kept() {
         let memory = Memory::default();
-        memory.keep(input(1), "gpt", &answer(&"x".repeat(MOST_BYTES / 16)));
+        memory.keep(input(1), &answer(&"x".repeat(MOST_BYTES / 16)));
         assert_eq!(memory.recall(input(1), Duration::MAX), None);
     }
 }
