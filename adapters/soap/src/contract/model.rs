@@ -185,12 +185,24 @@ impl Schemas {
     pub fn children<'s>(&'s self, element: &'s Element) -> Children<'s> {
         let mut found = Children::default();
         let mut seen = Seen::default();
-        match &element.kind {
+        match self.kind_of(element) {
             TypeRef::Any => found.open = true,
             TypeRef::Named(name) => self.children_of_named(name, &mut found, &mut seen, 0),
             TypeRef::Inline(kind) => self.children_of_type(kind, &mut found, &mut seen, 0),
         }
         found
+    }
+
+    /// The element's type; one that is not given is that of the head of its substitution group.
+    fn kind_of<'s>(&'s self, element: &'s Element) -> &'s TypeRef {
+        let mut here = element;
+        for _ in 0..MOST_HOPS {
+            match here.stands_for.as_ref().and_then(|head| self.elements.get(head)) {
+                Some(head) if here.kind == TypeRef::Any => here = head,
+                _ => break,
+            }
+        }
+        &here.kind
     }
 
     fn children_of_named<'s>(&'s self, name: &QName, found: &mut Children<'s>, seen: &mut Seen, hops: usize) {
@@ -273,7 +285,7 @@ impl Schemas {
     /// The attributes that this element may have.
     pub fn attributes<'s>(&'s self, element: &'s Element) -> AttributeList<'s> {
         let mut found = AttributeList::default();
-        match &element.kind {
+        match self.kind_of(element) {
             TypeRef::Any => found.open = true,
             TypeRef::Named(name) => self.attributes_of_named(name, &mut found, 0),
             TypeRef::Inline(kind) => self.attributes_of_type(kind, &mut found, 0),

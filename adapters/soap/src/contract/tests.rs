@@ -132,6 +132,7 @@ fn addresses_that_it_does_not_have_are_refused_at_their_step() {
         (&claims, "/Other/Claim", 0, "SubmitClaim"),
         (&shapes, "First/Out", 1, "In"),
         (&shapes, "Square", 0, "Circle"),
+        (&shapes, "Ring/Q", 1, "R"),
         (&shapes, "A/@x", 1, ""),
     ] {
         let found = contract.check(None, Direction::Request, &[], &path(address)).unwrap_err();
@@ -249,6 +250,26 @@ fn a_schema_alone_is_a_contract_too() {
     assert_eq!(contract.check(None, Direction::Request, &[], &path("R")), Ok(()));
     assert!(contract.check(None, Direction::Request, &[], &path("X")).is_err());
     assert_eq!(contract.with_address("x", "y"), None);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, ..Default::default() })]
+
+    #[test]
+    fn no_change_of_a_contract_makes_the_reader_panic(
+        at in 0usize..6000, with in "[a-z:/\"<>&;# ]{0,6}", cut in 0usize..40,
+    ) {
+        let mut text: Vec<char> = SHAPES.chars().collect();
+        let at = at % text.len();
+        let end = (at + cut).min(text.len());
+        text.splice(at..end, with.chars());
+        let text: String = text.into_iter().collect();
+        let files = Memory::of(&[("a.wsdl", &text), ("sub/chameleon.xsd", CHAMELEON), ("sub/other.xsd", OTHER), ("main.wsdl.xsd", OTHER)]);
+        if let Ok(contract) = WsdlContract::read("a.wsdl", &files) {
+            let _ = contract.check(None, Direction::Request, &[], &path("//Leaf/../@x"));
+            let _ = contract.with_address("One", "http://h");
+        }
+    }
 }
 
 /// Files below a folder, read as they are asked for.

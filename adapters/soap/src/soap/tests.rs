@@ -389,6 +389,23 @@ fn a_service_that_can_not_be_built_says_why() {
     }
 }
 
+proptest::proptest! {
+    #[test]
+    fn every_change_of_a_message_gets_a_call_or_a_well_formed_fault(
+        at in 0usize..600, with in "[a-z:/\"<>&;# \\x00-\\x1F\u{e9}]{0,6}", cut in 0usize..60, is_new in proptest::bool::ANY,
+    ) {
+        let header = "<e:Header><a:MessageID xmlns:a='http://www.w3.org/2005/08/addressing'>urn:1</a:MessageID></e:Header>";
+        let mut message: Vec<char> = envelope(if is_new { NS12 } else { NS11 }, header, CLAIM).chars().collect();
+        let at = at % message.len();
+        let end = (at + cut).min(message.len());
+        message.splice(at..end, with.chars());
+        let message: String = message.into_iter().collect();
+        if let Err(reply) = service().accept(&request(None, None, message)) {
+            proptest::prop_assert!(text(&reply).contains("ValidationFault"));
+        }
+    }
+}
+
 /// `CORPUS=/work/shared/corpus cargo test -p vestibule-soap -- --ignored corpus_of_messages --nocapture`
 #[test]
 #[ignore = "needs a folder of XML files"]
