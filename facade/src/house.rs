@@ -8,9 +8,13 @@ use std::{
     },
 };
 
+use tokio::sync::watch;
 use vestibule_core::{
+    document::Document,
+    fault::{Fault, FaultCode, Recovery},
     flow::Flow,
-    ports::{JobStore, Service},
+    job::{JobId, Reply},
+    ports::{Extraction, JobStore, Service},
     registry::Registry,
     runner::Runner,
 };
@@ -47,6 +51,7 @@ pub struct Front {
     /// Scheme and authority that callers know us by; `None`: as each request's `Host` says.
     pub public_url: Option<String>,
     draining: AtomicBool,
+    hurry: watch::Sender<bool>,
 }
 
 impl Front {
@@ -58,7 +63,15 @@ impl Front {
         limits: Limits,
         public_url: Option<String>,
     ) -> Self {
-        Self { house, runner, store, limits, public_url, draining: AtomicBool::new(false) }
+        Self {
+            house,
+            runner,
+            store,
+            limits,
+            public_url,
+            draining: AtomicBool::new(false),
+            hurry: watch::Sender::new(false),
+        }
     }
 
     /// True once the process is on its way out.
@@ -69,5 +82,30 @@ impl Front {
     /// From now on `/readyz` says no.
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends all waiting for results: callers are told to come again, which is better than a connection that breaks.
+    /// Durable jobs go on, and are finished after the next start where they do not end in time.
+    pub fn stop_waiting(&self) {
+        self.hurry.send_replace(true);
+    }
+
+    /// Accepts a document and waits for its result, for as long as the process may.
+    pub async fn call(
+        &self,
+        flow: usize,
+        document: Document,
+        extraction: Extraction,
+    ) -> Result<(JobId, Arc<Reply>), Fault> {
+        let mut hurried = self.hurry.subscribe();
+        // Dropping the call drops the waiting, never a durable job.
+        tokio::select! {
+            biased;
+            result = self.runner.call(flow, document, extraction) => result,
+            _ = hurried.wait_for(|it| *it) => {
+                let message = "the service is shutting down before there is a result; send the document again";
+                Err(Fault::new(FaultCode::Unavailable, message).recovery(Recovery::Retry))
+            }
+        }
     }
 }

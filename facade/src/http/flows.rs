@@ -47,7 +47,7 @@ pub async fn answer(front: &Front, mapping: &str, parts: &Parts, body: &mut Opti
     document.charset = charset.map(Into::into);
     document.key = key;
     let called = match extract(flow, &document) {
-        Ok(extraction) => front.runner.call(position, document, extraction).await,
+        Ok(extraction) => front.call(position, document, extraction).await,
         Err(fault) => Err(fault),
     };
     match called {

@@ -21,6 +21,9 @@ const BUSY_CONNECTIONS: usize = 64;
 /// Bound of a request's line and headers, and of one read of a body.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// The end of the time to drain that is kept for telling callers so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A listening socket with its connections.
 pub struct Listener {
     socket: TcpListener,
@@ -88,7 +91,16 @@ impl Listener {
         front.start_draining();
         drop(self.socket);
         let began = Instant::now();
-        (timeout(self.patience.drain, ending.shutdown()).await.is_ok(), began)
+        let patience = self.patience.drain;
+        let last_words = LAST_WORDS.min(patience / 4);
+        let mut ended = std::pin::pin!(ending.shutdown());
+        if timeout(patience.saturating_sub(last_words), ended.as_mut()).await.is_ok() {
+            return (true, began);
+        }
+        tracing::warn!("the time to drain is over: callers are told to come again");
+        front.stop_waiting();
+        let _ = timeout(last_words, ended).await;
+        (false, began)
     }
 
     /// The next connection, with a place for it.

@@ -107,7 +107,7 @@ fn tell(fault: &Fault, what: &'static str) {
         tracing::debug!(code, "{what}");
     } else {
         let cause = fault.source.as_ref().map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(code, message = fault.message, cause, "{what}");
+        tracing::warn!(code, reason = fault.message, cause, "{what}");
     }
 }
 

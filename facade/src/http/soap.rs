@@ -77,7 +77,7 @@ async fn post(
         Err(fault) => return answer::of_wire(service.fault(&call.context, &fault)),
     }
     let Call { flow, document, extraction, context } = call;
-    match front.runner.call(flow, document, extraction).await {
+    match front.call(flow, document, extraction).await {
         Ok((ticket, reply)) => {
             let mut answer = answer::of_wire(service.reply(&context, &reply, ticket));
             answer::add_ticket(&mut answer, ticket);

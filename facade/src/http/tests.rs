@@ -21,6 +21,7 @@ use super::{Patience, listener::Listener};
 use crate::{
     config::Limits,
     house::{Front, House},
+    wiring::{Plans, directory::Directory},
 };
 
 /// Answers every call with what it got; panics and waits on demand.
@@ -60,9 +61,12 @@ struct Server {
 }
 
 async fn serve(limits: Limits) -> Server {
-    let runner = Runner::start(Vec::new(), None, RunnerSettings::default());
     let services = HashMap::from([("Echo".into(), Arc::new(Echo) as Arc<dyn Service>)]);
-    let house = House { registry: Arc::new(Registry::default()), flows: Vec::new(), services };
+    serve_house(House { registry: Arc::new(Registry::default()), flows: Vec::new(), services }, limits).await
+}
+
+async fn serve_house(house: House, limits: Limits) -> Server {
+    let runner = Runner::start(house.flows.clone(), None, RunnerSettings::default());
     let patience = Patience { header: limits.header, drain: limits.drain };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener::bind(any, limits.connections, patience).await.unwrap();
@@ -252,4 +256,67 @@ async fn a_caller_that_waits_to_be_told_is_told_at_once_and_one_that_does_not_st
     let head = format!("POST /nowhere HTTP/1.1\r\n{CLOSE}Content-Length: {}\r\n\r\n", unwanted.len());
     let answer = server.say(&format!("{head}{unwanted}")).await;
     assert!(answer.starts_with("HTTP/1.1 404 "), "answer: {answer}");
+}
+
+const MAPPING: &str = "\
+mapping: desk
+durability: none
+receive:
+  soap: { service: Desk, operation: Submit }
+source: { kind: xml }
+record:
+  claim_no: { from: Claim/ClaimNo, required: true }
+ask:
+  route: triage
+  prompt: p.md
+  deadline: 60s
+  answer:
+    urgent: { type: bool, required: true }
+return:
+  into: Submitted
+  write:
+    No: claim_no
+";
+
+/// A flow whose model takes connections and says nothing.
+fn house_with_a_silent_model(model: SocketAddr) -> House {
+    let root = tempfile::tempdir().unwrap();
+    let config = format!(
+        "store: none\nmodels: {{ far: {{ openai: {{ url: 'http://{model}/v1', model: m }} }} }}\nroutes: {{ triage: [far] }}\n"
+    );
+    for (name, text) in [("vestibule.yaml", &*config), ("desk.map.yaml", MAPPING), ("p.md", "Is it urgent?")]
+    {
+        std::fs::write(root.path().join(name), text).unwrap();
+    }
+    let registry = Arc::new(crate::adapters::registry(0));
+    let mut plans = Plans::read(Directory::at(root.path()).unwrap(), &registry);
+    let house = plans.assemble(&registry, &|_| None);
+    assert_eq!(plans.report.render(false), "");
+    house
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_whose_result_does_not_come_before_the_end_are_told_so_in_their_own_format() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let house = house_with_a_silent_model(silent.local_addr().unwrap());
+    let limits = Limits { body: 1000, drain: Duration::from_millis(400), ..small() };
+    let mut server = serve_house(house, limits).await;
+    let soap = "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body><Submit><Claim><ClaimNo>7</ClaimNo></Claim></Submit></e:Body></e:Envelope>";
+    let json = "{\"Claim\":{\"ClaimNo\":\"7\"}}";
+    let post = |path: &str, kind: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let mut by_soap = server.open().await;
+    by_soap.write_all(post("/soap/Desk", "text/xml", soap).as_bytes()).await.unwrap();
+    let mut by_json = server.open().await;
+    by_json.write_all(post("/v1/flows/desk", "application/json", json).as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.stop.take().unwrap().send(()).unwrap();
+    let (by_soap, by_json) = tokio::join!(rest(&mut by_soap), rest(&mut by_json));
+    assert!(by_soap.contains("Fault") && by_soap.contains("V011"), "answer: {by_soap}");
+    assert!(by_json.starts_with("HTTP/1.1 503 ") && by_json.contains("V011"), "answer: {by_json}");
+    assert!(!server.ended.await.unwrap(), "work was under way, and that is said");
 }
