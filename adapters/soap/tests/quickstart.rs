@@ -1,5 +1,7 @@
 //! The quickstart's mapping, contract and requests through the SOAP adapter: everything before the gate.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of a test")]
+
 use std::{path::PathBuf, sync::Arc};
 
 use vestibule_core::{
