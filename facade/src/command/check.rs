@@ -50,7 +50,7 @@ impl Check {
         }
         let runtime = outset::runtime()?;
         let _inside = runtime.enter();
-        let reports: Vec<_> = directories
+        let checked: Vec<_> = directories
             .into_iter()
             .map(|(directory, tables)| {
                 let mut plans = Plans::read(directory, &registry);
@@ -59,18 +59,18 @@ impl Check {
                     Some(outset::secrets(name).unwrap_or_else(|| "unset".into()))
                 });
                 tables.into_iter().for_each(|table| plans.expect_used(table));
-                plans.report
+                plans
             })
             .collect();
-        let files: usize = reports.iter().map(|it| it.files()).sum();
-        let errors: usize = reports.iter().map(|it| it.errors()).sum();
+        let files: usize = checked.iter().map(Plans::files).sum();
+        let errors: usize = checked.iter().map(|it| it.report.errors()).sum();
         if self.json {
-            let problems: Vec<_> = reports.iter().flat_map(|it| it.to_json()).collect();
+            let problems: Vec<_> = checked.iter().flat_map(|it| it.report.to_json()).collect();
             let whole = json!({ "files": files, "errors": errors, "problems": problems });
             screen::print(&format!("{whole:#}\n"))?;
         } else {
             let color = screen::has_color();
-            let text: String = reports.iter().map(|it| it.render(color)).collect();
+            let text: String = checked.iter().map(|it| it.report.render(color)).collect();
             let said = match errors {
                 0 => "no errors".to_owned(),
                 1 => "1 error".to_owned(),

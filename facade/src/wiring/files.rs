@@ -34,6 +34,11 @@ impl Used {
         self.0.lock().is_ok_and(|used| used.contains(&path))
     }
 
+    /// How many were read.
+    pub fn count(&self) -> usize {
+        self.0.lock().map_or(0, |used| used.len())
+    }
+
     fn add(&self, path: &Path) {
         if let Ok(mut used) = self.0.lock() {
             used.insert(path.to_owned());

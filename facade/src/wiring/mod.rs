@@ -75,6 +75,11 @@ impl Plans {
         plans
     }
 
+    /// How many files were looked at: the configuration, mappings, and what they name.
+    pub fn files(&self) -> usize {
+        self.report.files() + self.used.count()
+    }
+
     /// A problem where this file was not read, although nothing else is wrong: it was asked to be checked, and a
     /// decision table can only be judged with a mapping that uses it.
     pub fn expect_used(&mut self, path: &Path) {

@@ -187,6 +187,7 @@ fn a_table_that_nothing_uses_is_not_said_to_be_right() {
     let registry = Arc::new(adapters::registry(0));
     let mut plans = Plans::read(Directory::at(root.path()).unwrap(), &registry);
     plans.assemble(&registry, &|_| None);
+    assert_eq!(plans.files(), 3, "the configuration, the mapping and its table");
     plans.expect_used(&root.path().join("mappings/t.rules.yaml"));
     assert!(plans.report.is_clean());
     plans.expect_used(&root.path().join("mappings/unused.rules.yaml"));
