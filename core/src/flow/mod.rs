@@ -144,7 +144,7 @@ impl Flow {
             };
             records.push(RecordPreview {
                 record: verdict.record().to_json(),
-                lineage: serde_json::Value::Null,
+                lineage: verdict.record().lineage_json(),
                 findings: verdict.findings().iter().map(Remark::from).collect(),
                 outcome: verdict.outcome(),
                 prompt,

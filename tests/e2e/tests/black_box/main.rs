@@ -1,3 +1,12 @@
 //! Black-box tests of the binary, with real clients, and the tests of the rules of the house.
 
+mod clients;
+mod command_line;
+mod crash;
+mod desk;
 mod house;
+mod idempotency;
+mod models;
+mod quickstart;
+mod refusals;
+mod start_up;

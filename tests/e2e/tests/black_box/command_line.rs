@@ -1,0 +1,109 @@
+//! The command line as a person and a machine use it.
+
+use std::process::Output;
+
+use crate::desk::Desk;
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn complained(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const MAPPING: &str = "mappings/claim-triage.map.yaml";
+
+#[test]
+fn check_passes_a_right_directory_and_names_every_mistake_of_a_wrong_one() {
+    let desk = Desk::quickstart();
+    let output = desk.run(&["check", "."]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", said(&output), complained(&output));
+    desk.edit(MAPPING, "required: true }\n  loss_date", "requried: true }\n  loss_date")
+        .edit(MAPPING, "sum(lines.amount)", "sum(lines.amuont)")
+        .edit("vestibule.yaml", "listen:", "lisen:");
+    let output = desk.run(&["check", "."]);
+    assert_eq!(output.status.code(), Some(1), "{}", complained(&output));
+    let all = said(&output) + &complained(&output);
+    for expected in ["did you mean `required`?", "did you mean `lines.amount`?", "did you mean `listen`?", "^^^^^^^^"] {
+        assert!(all.contains(expected), "{expected} is not in:\n{all}");
+    }
+    let output = desk.run(&["check", ".", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(json.to_string().contains("M041"), "{json}");
+}
+
+#[test]
+fn preview_shows_record_origins_findings_and_prompt_without_a_model() {
+    let desk = Desk::quickstart();
+    let output = desk.run(&["preview", MAPPING, "requests/good.xml", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+    let preview: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let record = &preview["records"][0];
+    assert_eq!(record["record"]["reserve"], "1250.00", "{preview}");
+    assert_eq!(record["record"]["cause"], "water", "{preview}");
+    assert!(record["lineage"].to_string().contains("/Envelope/Body/SubmitClaim/Claim/LossDt"), "{preview}");
+    let prompt = record["prompt"].as_str().expect("a prompt");
+    assert!(!prompt.contains("Luis"), "the claimant is masked: {prompt}");
+    let output = desk.run(&["preview", MAPPING, "requests/incomplete.xml"]);
+    assert!(said(&output).contains("G101"), "{}", said(&output));
+}
+
+#[test]
+fn run_writes_a_reply_for_each_file() {
+    let desk = Desk::quickstart();
+    let files = ["run", MAPPING, "requests/good.xml", "requests/suspicious.xml", "-o", "out"];
+    let output = desk.run(&files);
+    assert_eq!(output.status.code(), Some(0), "{}{}", said(&output), complained(&output));
+    let written = std::fs::read_dir(desk.folder.path().join("out")).unwrap().count();
+    assert_eq!(written, 2);
+    let output = desk.run(&["run", MAPPING, "requests/incomplete.xml"]);
+    assert_eq!(output.status.code(), Some(1), "a rejection is a failure in the work: {}", complained(&output));
+}
+
+#[test]
+fn jobs_are_listed_beside_a_running_server() {
+    let desk = Desk::quickstart();
+    let server = desk.serve();
+    crate::desk::call(&server, &desk.request("good.xml"));
+    let output = desk.run(&["jobs", "list", ".", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let jobs = list["jobs"].as_array().or(list.as_array()).expect("a list").clone();
+    assert_eq!(jobs.len(), 1, "{list}");
+    let id = jobs[0]["id"].as_str().or(jobs[0]["ticket"].as_str()).expect("an id").to_owned();
+    let output = desk.run(&["jobs", "show", &id, ".", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+    assert!(said(&output).contains(&id));
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let desk = Desk::quickstart();
+    for command in ["serve", "check", "preview", "run", "schema", "jobs", "explain"] {
+        let output = desk.run(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        let help = said(&output);
+        assert!(help.contains("Example"), "{command}: {help}");
+    }
+    let root = said(&desk.run(&["--help"]));
+    assert!(root.to_lowercase().contains("exit codes"), "{root}");
+    assert_eq!(desk.run(&["nonsense"]).status.code(), Some(2));
+    assert_eq!(desk.run(&["serve", "nowhere"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_schema_is_for_editors() {
+    let desk = Desk::quickstart();
+    let output = desk.run(&["schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+}
+
+#[test]
+fn a_closed_pipe_is_quiet() {
+    let desk = Desk::quickstart();
+    let script = format!("'{}' schema | head -c 10", crate::desk::binary().display());
+    let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(desk.folder.path()).output().unwrap();
+    assert_eq!(complained(&output), "");
+}

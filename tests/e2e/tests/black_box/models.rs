@@ -1,0 +1,1 @@
+//! Filled when the aimock fixtures are in.
