@@ -71,10 +71,6 @@ impl Desk {
         self
     }
 
-    pub fn write(&self, file: &str, text: &str) -> &Self {
-        fs::write(self.folder.path().join(file), text).unwrap();
-        self
-    }
 
     pub fn request(&self, name: &str) -> String {
         fs::read_to_string(self.folder.path().join("requests").join(name)).unwrap()

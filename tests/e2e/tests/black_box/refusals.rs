@@ -92,14 +92,15 @@ fn a_body_past_the_limit_is_refused_before_it_is_read() {
     );
     let start = Instant::now();
     let reply = http::parse(&http::raw(server.address(), head.as_bytes(), Duration::from_secs(10)).unwrap()).unwrap();
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    // The server reads on for a moment so that the answer is not lost to a reset.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(element(&reply.text(), "code").as_deref(), Some("V002"), "{}", reply.text());
 }
 
 #[test]
 fn a_caller_that_is_too_slow_is_answered_inside_the_read_time() {
     let desk = Desk::quickstart();
-    desk.edit("vestibule.yaml", "listen: 127.0.0.1:8080", "listen: 127.0.0.1:8080\nlimits: { read_time: 500ms }");
+    desk.edit("vestibule.yaml", "listen: 127.0.0.1:8080", "listen: 127.0.0.1:8080\nlimits: { read: 500ms }");
     let server = desk.serve();
     let head = format!("POST {SOAP} HTTP/1.1\r\nHost: desk\r\nContent-Type: text/xml\r\nContent-Length: 900\r\n\r\n<a>");
     let start = Instant::now();
