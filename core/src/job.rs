@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
+    ask::Usage,
     document::{Document, Hash},
     finding::{Finding, Outcome},
 };
@@ -192,6 +193,8 @@ pub struct Reply {
     pub findings: Vec<Remark>,
     /// Which model or fallback answered; empty where none was asked.
     pub answered_by: Box<str>,
+    /// Tokens of all its records' answers, refused ones included; zero where no model counts them.
+    pub usage: Usage,
 }
 
 /// What goes back to the caller.

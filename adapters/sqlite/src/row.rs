@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, types::Type};
 use vestibule_core::{
+    ask::Usage,
     document::{Document, IdempotencyKey},
     finding::Outcome,
     job::{Job, JobId, JobState, Remark, Reply, ReplyBody},
@@ -20,13 +21,15 @@ pub(crate) const RETURNED: i64 = 4;
 /// Columns of a whole job; [`job`] reads them.
 pub(crate) const WHOLE: &str = "SELECT j.id, j.flow, j.key, j.state, j.attempt, j.due, j.accepted, j.changed, \
      j.received, j.media_type, j.charset, j.name, j.cause, d.bytes, \
-     r.outcome, r.media_type, r.bytes, r.findings, r.answered_by \
+     r.outcome, r.media_type, r.bytes, r.findings, r.answered_by, \
+     r.input_tokens, r.cached_input_tokens, r.output_tokens \
      FROM jobs j JOIN documents d ON d.job = j.seq LEFT JOIN replies r ON r.job = j.seq ";
 
 /// The same columns with empty payloads, which SQLite then does not read from the disk. Needs jobs `j` and replies `r`.
 pub(crate) const WITHOUT_PAYLOADS: &str = "SELECT j.id, j.flow, j.key, j.state, j.attempt, j.due, j.accepted, \
      j.changed, j.received, j.media_type, j.charset, j.name, j.cause, x'', \
-     r.outcome, r.media_type, iif(r.media_type IS NULL, NULL, x''), r.findings, r.answered_by ";
+     r.outcome, r.media_type, iif(r.media_type IS NULL, NULL, x''), r.findings, r.answered_by, \
+     r.input_tokens, r.cached_input_tokens, r.output_tokens ";
 
 /// The whole job of this row number.
 pub(crate) fn by_seq(db: &Connection, seq: i64) -> rusqlite::Result<Job> {
@@ -86,7 +89,9 @@ fn reply(row: &Row<'_>) -> rusqlite::Result<Reply> {
     let findings: Vec<Remark> = serde_json::from_str(row.get_ref(17)?.as_str()?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(17, Type::Text, Box::new(error)))?;
     let outcome = outcome(row.get(14)?).ok_or_else(|| unreadable(14, Type::Integer, "not an outcome"))?;
-    Ok(Reply { outcome, body, findings, answered_by: row.get::<_, String>(18)?.into() })
+    let tokens = |column| row.get::<_, i64>(column).map(|it| u64::try_from(it).unwrap_or_default());
+    let usage = Usage { input: tokens(19)?, cached_input: tokens(20)?, output: tokens(21)? };
+    Ok(Reply { outcome, body, findings, answered_by: row.get::<_, String>(18)?.into(), usage })
 }
 
 fn outcome(number: i64) -> Option<Outcome> {

@@ -50,6 +50,10 @@ const MIGRATIONS: &[&str] = &["
         answered_by TEXT NOT NULL,
         CHECK ((media_type IS NULL) = (bytes IS NULL))
     ) STRICT;
+", "
+    ALTER TABLE replies ADD COLUMN input_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE replies ADD COLUMN cached_input_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE replies ADD COLUMN output_tokens INTEGER NOT NULL DEFAULT 0;
 "];
 
 /// The newest schema of this program.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::written::{Hint, Written, WrittenItem};
 use crate::{
-    ask::Asked,
+    ask::{Asked, Usage},
     document::Document,
     fault::Fault,
     finding::{Check, Finding, Outcome},
@@ -115,8 +115,10 @@ impl<'a> Draft<'a> {
             _ => ReplyBody::Written { media_type: "application/json".into(), bytes: self.canonical(outcome) },
         };
         let answered_by = self.entries.iter().find_map(|it| Some(it.asked.as_ref()?.answered_by.clone()));
+        let mut usage = Usage::default();
+        self.entries.iter().filter_map(|it| it.asked.as_ref()).for_each(|it| usage.add(it.usage));
         let findings = self.entries.iter().flat_map(|it| it.findings.iter().map(Remark::from)).collect();
-        Ok(Reply { outcome, body, findings, answered_by: answered_by.unwrap_or_default() })
+        Ok(Reply { outcome, body, findings, answered_by: answered_by.unwrap_or_default(), usage })
     }
 
     fn is_refused(&self, back: &Return, outcome: Outcome) -> bool {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use vestibule_core::{
+    ask::Usage,
     fault::Fault,
     job::{Job, JobFilter, JobId, JobState, ReplyBody},
 };
@@ -131,6 +132,10 @@ impl Show {
             rows.push(words(["outcome", reply.outcome.word()]));
             if !reply.answered_by.is_empty() {
                 rows.push(words(["answered by", &screen::one_line(&reply.answered_by, 80)]));
+            }
+            if reply.usage != Usage::default() {
+                let Usage { input, cached_input, output } = reply.usage;
+                rows.push(words(["tokens", &format!("{input} in ({cached_input} cached), {output} out")]));
             }
             text.push_str(&super::preview::findings(&reply.findings));
             if let ReplyBody::Written { media_type, bytes } = &reply.body {

@@ -4,6 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use vestibule_core::{
+    ask::Usage,
     fault::{Fault, FaultCode},
     job::{Job, JobId, JobState, Reply, ReplyBody},
 };
@@ -80,9 +81,20 @@ fn add_reply(out: &mut Map<String, Value>, reply: &Reply) {
     if !reply.answered_by.is_empty() {
         out.insert("answered_by".into(), (*reply.answered_by).into());
     }
+    if reply.usage != Usage::default() {
+        out.insert("usage".into(), usage_json(reply.usage));
+    }
     if let ReplyBody::Written { media_type, bytes } = &reply.body {
         out.insert("reply".into(), body_json(media_type, bytes));
     }
+}
+
+fn usage_json(usage: Usage) -> Value {
+    json!({
+        "input_tokens": usage.input,
+        "cached_input_tokens": usage.cached_input,
+        "output_tokens": usage.output,
+    })
 }
 
 /// A reply's document: as a value where it is JSON, as text where it is text, else in base64.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use vestibule_core::{
+    ask::Usage,
     document::{Document, Hash, IdempotencyKey},
     finding::Outcome,
     job::{JobId, NewJob, Remark, Reply, ReplyBody},
@@ -56,10 +57,11 @@ pub fn reply(bytes: &[u8]) -> Reply {
             say: Some("Zu lang: \u{201e}\u{e4}\u{201c}".into()),
         }],
         answered_by: "rules".into(),
+        usage: Usage { input: 120, cached_input: 100, output: 30 },
     }
 }
 
 /// A refusal without a document.
 pub fn refusal() -> Reply {
-    Reply { outcome: Outcome::Reject, body: ReplyBody::Refused, findings: Vec::new(), answered_by: "".into() }
+    Reply { outcome: Outcome::Reject, body: ReplyBody::Refused, findings: Vec::new(), answered_by: "".into(), usage: Usage::default() }
 }

@@ -206,6 +206,7 @@ fn written(text: &str) -> Reply {
         },
         findings: Vec::new(),
         answered_by: "".into(),
+        usage: Default::default(),
     }
 }
 
@@ -247,6 +248,7 @@ fn a_refusal_lists_every_finding() {
         body: ReplyBody::Refused,
         findings: vec![remark, odd],
         answered_by: "".into(),
+        usage: Default::default(),
     };
     let ticket = JobId::fresh();
     let detail = format!(

@@ -34,9 +34,12 @@ impl Change for Answer {
             ReplyBody::Written { media_type, bytes } => (Some(&**media_type), Some(&**bytes)),
             ReplyBody::Refused => (None, None),
         };
+        // A count that a column does not hold is a server's nonsense, and no reason to lose the reply.
+        let tokens = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        let usage = self.reply.usage;
         db.prepare_cached(
-            "INSERT INTO replies (job, outcome, media_type, bytes, findings, answered_by) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO replies (job, outcome, media_type, bytes, findings, answered_by, \
+             input_tokens, cached_input_tokens, output_tokens) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             seq,
@@ -44,7 +47,10 @@ impl Change for Answer {
             media_type,
             bytes,
             findings,
-            &*self.reply.answered_by
+            &*self.reply.answered_by,
+            tokens(usage.input),
+            tokens(usage.cached_input),
+            tokens(usage.output),
         ])?;
         Ok(())
     }

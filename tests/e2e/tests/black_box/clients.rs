@@ -8,7 +8,7 @@ use vestibule_testkit::process::Server;
 use crate::desk::{Desk, SOAP, root};
 
 /// Where `tests/run` put the clients. Without it these tests can not run, and say so.
-fn tools() -> PathBuf {
+pub fn tools() -> PathBuf {
     let given = std::env::var_os("VESTIBULE_TEST_TOOLS").map(PathBuf::from);
     let tools = given.unwrap_or_else(|| root().join("target/test-tools"));
     assert!(tools.join("venv").exists(), "the clients are not installed: run tests/run");

@@ -6,6 +6,7 @@ mod crash;
 mod desk;
 mod house;
 mod idempotency;
+mod llmock;
 mod models;
 mod quickstart;
 mod refusals;
