@@ -11,7 +11,7 @@ use super::{
     },
     parser::{Arithmetic, Comparison, Expr, Kind},
     report::{MEANING, Problem, Report},
-    words,
+    words::{self, Words},
 };
 use crate::mapping::diagnostic::{Span, nearest, shown};
 
@@ -27,16 +27,8 @@ pub(super) enum Code {
     Or(Vec<Code>),
     Compare(Comparison, Box<(Code, Code)>),
     Arithmetic(Arithmetic, Box<(Code, Code)>),
-    In {
-        negated: bool,
-        sides: Box<(Code, Code)>,
-    },
-    /// The words are folded.
-    Contains {
-        all: bool,
-        text: Box<Code>,
-        words: Arc<[String]>,
-    },
+    In { negated: bool, sides: Box<(Code, Code)> },
+    Contains { all: bool, text: Box<Code>, words: Arc<Words> },
     Call(Function, Vec<Code>),
 }
 
@@ -438,12 +430,10 @@ impl Checker<'_, '_, '_> {
         let single = std::slice::from_ref(list);
         let items = if let Kind::List(items) = &list.kind { items.as_slice() } else { single };
         let before = self.report.count;
-        let mut folded = Vec::with_capacity(items.len());
+        let mut wanted = Vec::with_capacity(items.len());
         for one in items {
             match &one.kind {
-                Kind::Literal(Operand::Text(word)) if !words::fold(word).is_empty() => {
-                    folded.push(words::fold(word))
-                }
+                Kind::Literal(Operand::Text(word)) if !words::is_blank(word) => wanted.push(&**word),
                 Kind::Wrong => return None,
                 _ => {
                     let problem = Problem::new(
@@ -474,7 +464,7 @@ impl Checker<'_, '_, '_> {
             return None;
         }
         let kind = spread(Type::Bool, is_list(&text.kind));
-        Some((Code::Contains { all, text: Box::new(text.code), words: folded.into() }, kind))
+        Some((Code::Contains { all, text: Box::new(text.code), words: Arc::new(Words::new(wanted)) }, kind))
     }
 }
 

@@ -1,11 +1,14 @@
 //! The functions of the rule language: their names, what they take and what they give.
 
+use std::sync::Arc;
+
 use super::{
-    Type,
+    Operand, Type,
     check::{Checker, Code, Typed},
     kinds::{describe, is_list, is_ordered, item, spread},
     parser::Expr,
     report::{MEANING, Problem},
+    words::{self, Words},
 };
 use crate::mapping::diagnostic::{Span, nearest, shown};
 
@@ -98,7 +101,7 @@ pub(super) fn call(
     };
     match result(*function, &found) {
         Ok(kind) => {
-            let code = Code::Call(*function, found.into_iter().map(|it| it.code).collect());
+            let code = compiled(*function, found.into_iter().map(|it| it.code).collect());
             Some(Typed { code, kind, span: span.clone() })
         }
         Err(at) => {
@@ -109,6 +112,17 @@ pub(super) fn call(
             checker.problem(problem.help(format!("e.g. {example}")))
         }
     }
+}
+
+/// A call; to look for a word that is written out is what `text contains 'word'` does.
+fn compiled(function: Function, mut arguments: Vec<Code>) -> Code {
+    let words = match (function, arguments.get(1)) {
+        (Function::Contains, Some(Code::Literal(Operand::Text(word)))) if !words::is_blank(word) => {
+            Arc::new(Words::new([&**word]))
+        }
+        _ => return Code::Call(function, arguments),
+    };
+    Code::Contains { all: false, text: Box::new(arguments.swap_remove(0)), words }
 }
 
 /// The type of the result, or which value does not fit.
@@ -152,6 +166,6 @@ fn result(function: Function, found: &[Typed]) -> Result<Type, usize> {
 
 /// True for a number of decimals that can be rounded to, written out.
 fn is_digits(code: &Code) -> bool {
-    let Code::Literal(super::Operand::Number(digits)) = code else { return false };
+    let Code::Literal(Operand::Number(digits)) = code else { return false };
     digits.is_integer() && u32::try_from(*digits).is_ok_and(|digits| digits <= 28)
 }

@@ -9,7 +9,6 @@ use super::{
     Bindings, Clock, Operand, RuleFailure, call,
     check::Code,
     parser::{Arithmetic, Comparison},
-    words,
 };
 
 /// Decimals kept of a product or a quotient; the last is rounded half to even.
@@ -56,9 +55,7 @@ impl<'a> Run<'a, '_> {
             Code::In { negated, sides } => self.is_in(*negated, &sides.0, &sides.1),
             Code::Contains { all, text, words } => each(self.value(text)?, |it| {
                 let Operand::Text(text) = it else { return Ok(Operand::Missing) };
-                let folded = words::fold(&text);
-                let has = |word: &String| folded.contains(word.as_str());
-                Ok(Operand::Bool(if *all { words.iter().all(has) } else { words.iter().any(has) }))
+                Ok(Operand::Bool(if *all { words.all_in(&text) } else { words.any_in(&text) }))
             }),
             Code::Call(function, arguments) => call::run(self, *function, arguments),
         }
