@@ -30,7 +30,7 @@ fn visit(tree: &Tree<'_>, node: NodeId, left: &mut u32) {
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits::default();
     for charset in [None, Some("iso-8859-1"), Some("utf-16")] {
-        let Ok(source) = Source::decode(bytes, charset, &limits) else { continue };
+        let Ok(source) = Source::decode(bytes, charset, None, &limits) else { continue };
         let Ok(tree) = source.parse(&limits, Options::default()) else { continue };
         if let Some(root) = tree.root() {
             visit(&tree, root, &mut 200);
