@@ -15,6 +15,9 @@ use crate::{adapters::StoreReader, http::jobs::job_json, screen, wiring::Plans};
 
 /// Look at the jobs of a directory's store, also while a server uses it
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  vestibule jobs list samples/quickstart --state dead")]
 pub struct Jobs {
     #[command(subcommand)]
     command: JobsCommand,

@@ -40,8 +40,9 @@ fn run(server: &Server, name: &str, case: &str, version: &str) -> (Option<i32>, 
     let url = format!("http://{}{SOAP}?wsdl", server.address());
     let output = client(name).args([&url, case, version]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let value = serde_json::from_str(&said)
-        .unwrap_or_else(|_| panic!("{name} {case} {version}: {said}\n{}", String::from_utf8_lossy(&output.stderr)));
+    let value = serde_json::from_str(&said).unwrap_or_else(|_| {
+        panic!("{name} {case} {version}: {said}\n{}", String::from_utf8_lossy(&output.stderr))
+    });
     (output.status.code(), value)
 }
 
@@ -61,7 +62,8 @@ fn every_client_gets_the_typed_result() {
         let (code, said) = run(&server, name, "good", version);
         assert_eq!(code, Some(0), "{name} {version}: {said}");
         let result = &said["result"];
-        let found = ["ClaimNo", "PriorityCd", "FraudFlg", "StatusCd"].map(|it| result[it].as_str().unwrap_or_default());
+        let found = ["ClaimNo", "PriorityCd", "FraudFlg", "StatusCd"]
+            .map(|it| result[it].as_str().unwrap_or_default());
         assert_eq!(found, ["C00012345", "2", "N", "OK"], "{name} {version}: {said}");
     });
 }

@@ -59,12 +59,19 @@ fn load(server: &Server, template: &str, next: &AtomicU64, told: &Mutex<Told>, s
     }
 }
 
-#[test]
-fn no_answer_is_lost_and_no_key_has_two_results_when_the_server_is_killed() {
-    let desk = Desk::quickstart();
+/// What the programme did.
+#[derive(Debug)]
+struct Summary {
+    sent: usize,
+    answered: usize,
+}
+
+/// Loads and kills so many servers, then holds a last one to what the callers were told. An `Err` names what was
+/// broken.
+fn programme(desk: &Desk, kills: usize) -> Result<Summary, String> {
     let template = desk.request("good.xml");
     let (next, told) = (AtomicU64::new(1), Mutex::new(Told::default()));
-    for _ in 0..KILLS {
+    for _ in 0..kills {
         let mut server = desk.serve();
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -79,22 +86,40 @@ fn no_answer_is_lost_and_no_key_has_two_results_when_the_server_is_killed() {
     }
 
     let Told { sent, answered } = told.into_inner().unwrap();
-    assert!(answered.len() > KILLS, "only {} answers in {KILLS} rounds: no load", answered.len());
-    assert!(sent.len() > answered.len(), "no call was interrupted: the kills prove nothing");
     let server = desk.serve();
-    finish(&desk);
+    finish(desk)?;
     let mut tickets = HashMap::new();
     for number in &sent {
-        let reply = send(&server, &template, *number).unwrap_or_else(|| panic!("key {number} has no result"));
-        if let Some(first) = answered.get(number) {
-            assert_eq!(*first, reply, "key {number} has two results");
+        let reply = send(&server, &template, *number).ok_or_else(|| format!("key {number} has no result"))?;
+        if answered.get(number).is_some_and(|first| *first != reply) {
+            return Err(format!("key {number} has two results"));
         }
-        let ticket = element(&reply, "Ticket").expect("a ticket");
+        let ticket = element(&reply, "Ticket").ok_or("a reply without a ticket")?;
         let job = http::get(server.address(), &format!("/v1/jobs/{ticket}")).unwrap();
-        assert_eq!(job.status, 200, "the job of key {number} is not in the store");
-        assert_eq!(tickets.insert(ticket, number), None, "two keys share a job");
+        if job.status != 200 {
+            return Err(format!("the job of key {number} is not in the store"));
+        }
+        if let Some(other) = tickets.insert(ticket, number) {
+            return Err(format!("keys {other} and {number} share a job"));
+        }
     }
-    eprintln!("{} calls, {} answered before a kill, {KILLS} kills", sent.len(), answered.len());
+    Ok(Summary { sent: sent.len(), answered: answered.len() })
+}
+
+#[test]
+fn no_answer_is_lost_and_no_key_has_two_results_when_the_server_is_killed() {
+    let done = programme(&Desk::quickstart(), KILLS).unwrap_or_else(|broken| panic!("{broken}"));
+    assert!(done.answered > KILLS, "{done:?}: no load");
+    assert!(done.sent > done.answered, "{done:?}: no call was interrupted, so the kills prove nothing");
+    eprintln!("{KILLS} kills, {done:?}");
+}
+
+#[test]
+fn the_programme_notices_a_server_that_forgets() {
+    let desk = Desk::quickstart();
+    desk.edit("mappings/claim-triage.map.yaml", "version: 1", "version: 1\ndurability: none");
+    let broken = programme(&desk, 2).expect_err("a flow that keeps nothing loses its answers");
+    assert!(broken.contains("two results") || broken.contains("not in the store"), "{broken}");
 }
 
 /// SIGKILL through the shell's tool: the server is borrowed by its callers.
@@ -104,14 +129,16 @@ fn kill(server: &Server) {
 }
 
 /// Waits until no job is queued or leased: interrupted ones finish by themselves.
-fn finish(desk: &Desk) {
+fn finish(desk: &Desk) -> Result<(), String> {
     let start = Instant::now();
     loop {
         let open: usize = ["queued", "leased"].iter().map(|state| listed(desk, state)).sum();
         if open == 0 {
-            return;
+            return Ok(());
         }
-        assert!(start.elapsed() < Duration::from_secs(30), "{open} jobs are still open");
+        if start.elapsed() > Duration::from_secs(30) {
+            return Err(format!("{open} jobs are still open"));
+        }
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -71,7 +71,6 @@ impl Desk {
         self
     }
 
-
     pub fn request(&self, name: &str) -> String {
         fs::read_to_string(self.folder.path().join("requests").join(name)).unwrap()
     }

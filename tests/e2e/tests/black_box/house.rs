@@ -50,7 +50,13 @@ fn core_depends_on_no_crate_of_the_workspace_and_adapters_on_core_alone() {
     let metadata = metadata();
     let mut adapters = 0;
     for package in metadata.workspace_packages() {
-        let folder = package.manifest_path.parent().unwrap().strip_prefix(root().to_str().unwrap()).unwrap().to_string();
+        let folder = package
+            .manifest_path
+            .parent()
+            .unwrap()
+            .strip_prefix(root().to_str().unwrap())
+            .unwrap()
+            .to_string();
         let inner = inner_dependencies(&metadata, package);
         if folder == "core" {
             assert_eq!(inner, Vec::<String>::new(), "core imports no workspace crate");
@@ -85,7 +91,8 @@ fn only_the_list_of_adapters_names_adapters() {
 
 #[test]
 fn only_the_runner_spawns() {
-    let spawns = ["tokio::spawn", "task::spawn", "spawn_blocking", "thread::spawn", "JoinSet", "thread::Builder"];
+    let spawns =
+        ["tokio::spawn", "task::spawn", "spawn_blocking", "thread::spawn", "JoinSet", "thread::Builder"];
     for folder in ["core/src", "adapters", "facade/src"] {
         for (path, text) in sources(folder) {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -116,8 +123,21 @@ fn no_file_outgrows_its_room_and_no_module_has_an_empty_name() {
 /// A licence expression is fine when one of its `OR` choices has only permissive parts.
 fn is_permissive(expression: &str) -> bool {
     const FINE: [&str; 15] = [
-        "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "Unlicense", "CC0-1.0", "BSL-1.0",
-        "Unicode-3.0", "Unicode-DFS-2016", "MIT-0", "CDLA-Permissive-2.0", "Apache-2.0 WITH LLVM-exception",
+        "MIT",
+        "Apache-2.0",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "Zlib",
+        "0BSD",
+        "Unlicense",
+        "CC0-1.0",
+        "BSL-1.0",
+        "Unicode-3.0",
+        "Unicode-DFS-2016",
+        "MIT-0",
+        "CDLA-Permissive-2.0",
+        "Apache-2.0 WITH LLVM-exception",
     ];
     let plain = expression.replace(['(', ')'], " ").replace('/', " OR ");
     // Every `AND` part must have one fine choice. Brackets are rare and only ever group choices.

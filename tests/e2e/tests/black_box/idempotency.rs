@@ -68,14 +68,22 @@ fn a_ws_addressing_message_id_is_a_key() {
 fn the_mapping_can_name_the_key() {
     for durability in ["full", "none"] {
         let desk = Desk::quickstart();
-        desk.edit("mappings/claim-triage.map.yaml", "version: 1", &format!("version: 1\nkey: claim_no\ndurability: {durability}"));
+        desk.edit(
+            "mappings/claim-triage.map.yaml",
+            "version: 1",
+            &format!("version: 1\nkey: claim_no\ndurability: {durability}"),
+        );
         let server = desk.serve();
         let good = desk.request("good.xml");
         let (first, second) = (call(&server, &good), call(&server, &good));
         assert_eq!(first.status, 200, "{}", first.text());
         assert_eq!(first.text(), second.text(), "durability: {durability}");
         let other = good.replace("1250.00", "1251.00");
-        assert_eq!(element(&call(&server, &other).text(), "code").as_deref(), Some("V006"), "durability: {durability}");
+        assert_eq!(
+            element(&call(&server, &other).text(), "code").as_deref(),
+            Some("V006"),
+            "durability: {durability}"
+        );
     }
 }
 

@@ -33,7 +33,16 @@ impl Llmock {
         let log = logs.path().join("llmock");
         let output = File::create(&log).unwrap();
         let child = Command::new(tools().join("bin/llmock"))
-            .args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "--strict", "--log-level", "debug", "-f"])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &address.port().to_string(),
+                "--strict",
+                "--log-level",
+                "debug",
+                "-f",
+            ])
             .arg(root().join("tests/e2e/aimock/fixtures"))
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())

@@ -131,7 +131,8 @@ fn no_masked_value_reaches_a_model() {
     let llmock = Llmock::start();
     let desk = desk(&llmock);
     let server = desk.serve();
-    let body = claim(&desk, "good").replace("within the hour.", "within the hour. Write to luis@perez.example.");
+    let body =
+        claim(&desk, "good").replace("within the hour.", "within the hour. Write to luis@perez.example.");
     let (reply, _) = triage(&server, &body);
     assert_eq!(job(&server, &reply.ticket)["answered_by"], "large");
 
@@ -144,7 +145,9 @@ fn no_masked_value_reaches_a_model() {
         assert!(seen.contains(sent), "{sent} is sent: {seen}");
     }
     // The claimant's name, also inside the story; an address that only the story holds; and what `send` leaves out.
-    for hidden in ["Luis", "P\u{e9}rez", "rez", "luis@perez.example", "PL-7781", "C00012345", "kmoreno", "Ana Ruiz"] {
+    for hidden in
+        ["Luis", "P\u{e9}rez", "rez", "luis@perez.example", "PL-7781", "C00012345", "kmoreno", "Ana Ruiz"]
+    {
         assert!(!seen.contains(hidden), "{hidden} left the house: {seen}");
     }
 }

@@ -12,7 +12,8 @@ fn a_good_claim_gets_a_decision() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.header("content-type"), Some("text/xml; charset=utf-8"));
     let text = reply.text();
-    let found = ["ClaimNo", "PriorityCd", "FraudFlg", "ReasonTxt", "StatusCd"].map(|name| element(&text, name));
+    let found =
+        ["ClaimNo", "PriorityCd", "FraudFlg", "ReasonTxt", "StatusCd"].map(|name| element(&text, name));
     let expected = ["C00012345", "2", "N", "Routine claim", "OK"].map(|it| Some(it.to_owned()));
     assert_eq!(found, expected, "{text}");
     assert_eq!(element(&text, "Ticket").map(|it| it.len()), Some(36), "{text}");
@@ -23,7 +24,11 @@ fn a_suspicious_claim_is_flagged() {
     let desk = Desk::quickstart();
     let server = desk.serve();
     let text = call(&server, &desk.request("suspicious.xml")).text();
-    assert_eq!((element(&text, "PriorityCd"), element(&text, "FraudFlg")), (Some("1".into()), Some("Y".into())), "{text}");
+    assert_eq!(
+        (element(&text, "PriorityCd"), element(&text, "FraudFlg")),
+        (Some("1".into()), Some("Y".into())),
+        "{text}"
+    );
 }
 
 #[test]
@@ -63,7 +68,8 @@ fn soap_12_gets_soap_12() {
     let desk = Desk::quickstart();
     let server = desk.serve();
     let twelve = |body: &str| {
-        let body = body.replace("http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope");
+        let body = body
+            .replace("http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope");
         let headers = [("Content-Type", "application/soap+xml; charset=utf-8")];
         http::post(server.address(), crate::desk::SOAP, &headers, body.as_bytes()).unwrap()
     };
@@ -83,7 +89,8 @@ fn the_same_flow_answers_json() {
     let server = desk.serve();
     let json = [("Content-Type", "application/json")];
     let reply =
-        http::post(server.address(), "/v1/flows/claim-triage", &json, desk.request("good.json").as_bytes()).unwrap();
+        http::post(server.address(), "/v1/flows/claim-triage", &json, desk.request("good.json").as_bytes())
+            .unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
     let body = reply.json().unwrap();
     assert_eq!(body["Result"]["StatusCd"], "OK", "{body}");

@@ -15,13 +15,17 @@ fn broken_messages_get_a_typed_fault() {
     let server = desk.serve();
     let good = desk.request("good.xml");
     let body = |inner: &str| {
-        format!(r#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>{inner}</s:Body></s:Envelope>"#)
+        format!(
+            r#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>{inner}</s:Body></s:Envelope>"#
+        )
     };
     let deep = body(&("<a>".repeat(200) + &"</a>".repeat(200)));
     let wide = body(&format!("<a {}/>", (0..200).map(|n| format!("a{n}=\"\" ")).collect::<String>()));
     let doctype = good.replacen("<soapenv:Envelope", "<!DOCTYPE x [<!ENTITY e \"v\">]><soapenv:Envelope", 1);
     let header = |attribute: &str| {
-        let header = format!(r#"<soapenv:Header><x:Secret xmlns:x="urn:x" {attribute}/></soapenv:Header><soapenv:Body>"#);
+        let header = format!(
+            r#"<soapenv:Header><x:Secret xmlns:x="urn:x" {attribute}/></soapenv:Header><soapenv:Body>"#
+        );
         good.replacen("<soapenv:Body>", &header, 1)
     };
     let cases: Vec<(&str, String, &str)> = vec![
@@ -41,7 +45,11 @@ fn broken_messages_get_a_typed_fault() {
         ("an empty body", body(""), "V003"),
         ("two bodies' worth", body("<a/><b/>"), "V003"),
         ("an unknown operation", body("<Nonsense/>"), "V003"),
-        ("an unknown envelope", good.replace("http://schemas.xmlsoap.org/soap/envelope/", "urn:other"), "V003"),
+        (
+            "an unknown envelope",
+            good.replace("http://schemas.xmlsoap.org/soap/envelope/", "urn:other"),
+            "V003",
+        ),
         ("a header it must understand", header("soapenv:mustUnderstand=\"1\""), "V004"),
     ];
     for (name, body, code) in cases {
@@ -80,7 +88,12 @@ fn json_errors_are_problems() {
     let reply = http::post(server.address(), "/v1/flows/claim-triage", &[json], &deep).unwrap();
     assert_eq!(reply.json().unwrap()["code"], "V002", "{}", reply.text());
     let reply = http::get(server.address(), "/v1/jobs/not-a-ticket").unwrap();
-    assert_eq!((reply.status, reply.json().unwrap()["code"].as_str()), (404, Some("V007")), "{}", reply.text());
+    assert_eq!(
+        (reply.status, reply.json().unwrap()["code"].as_str()),
+        (404, Some("V007")),
+        "{}",
+        reply.text()
+    );
 }
 
 #[test]
@@ -91,7 +104,8 @@ fn a_body_past_the_limit_is_refused_before_it_is_read() {
         "POST {SOAP} HTTP/1.1\r\nHost: desk\r\nContent-Type: text/xml\r\nContent-Length: 99999999999\r\n\r\n<a>"
     );
     let start = Instant::now();
-    let reply = http::parse(&http::raw(server.address(), head.as_bytes(), Duration::from_secs(10)).unwrap()).unwrap();
+    let reply =
+        http::parse(&http::raw(server.address(), head.as_bytes(), Duration::from_secs(10)).unwrap()).unwrap();
     // The server reads on for a moment so that the answer is not lost to a reset.
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(element(&reply.text(), "code").as_deref(), Some("V002"), "{}", reply.text());
@@ -102,7 +116,9 @@ fn a_caller_that_is_too_slow_is_answered_inside_the_read_time() {
     let desk = Desk::quickstart();
     desk.edit("vestibule.yaml", "listen: 127.0.0.1:8080", "listen: 127.0.0.1:8080\nlimits: { read: 500ms }");
     let server = desk.serve();
-    let head = format!("POST {SOAP} HTTP/1.1\r\nHost: desk\r\nContent-Type: text/xml\r\nContent-Length: 900\r\n\r\n<a>");
+    let head = format!(
+        "POST {SOAP} HTTP/1.1\r\nHost: desk\r\nContent-Type: text/xml\r\nContent-Length: 900\r\n\r\n<a>"
+    );
     let start = Instant::now();
     let mut caller = http::connect(server.address(), Duration::from_secs(10)).unwrap();
     caller.write_all(head.as_bytes()).unwrap();
