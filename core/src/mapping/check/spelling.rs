@@ -26,6 +26,11 @@ pub(super) fn codec(
             Err(()) => is_wrong = true,
         }
     }
+    // A type that is no type was reported where it was read; what the format means without it nobody knows.
+    let is_misnamed = |it: &Node| spelling.kind == Kind::Text && it.text() != Some(Kind::Text.word());
+    if node.get("type").is_some_and(is_misnamed) {
+        return (Codec::default(), true);
+    }
     match Codec::compile(&spelling) {
         Ok(codec) => (codec, is_wrong),
         Err(error) => {

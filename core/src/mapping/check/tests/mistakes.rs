@@ -1,6 +1,7 @@
 //! Mistakes in the claim sample, one at a time: what is replaced, by what, and all that is said about it.
 
 pub const MISTAKES: &[(&str, &str, &[&str])] = &[
+    ("type: date, format: ddMMyyyy", "type: dat, format: ddMMyyyy", &["M013 `dat`"]),
     ("from: Claim/ClaimNo,", "from: 'Claim/ ClaimNo',", &["M020 "]),
     ("codes: cause, required: review", "codes: caus", &["M021 there is no code table `caus`"]),
     (
