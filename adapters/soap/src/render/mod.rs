@@ -22,7 +22,7 @@ use crate::{
         WsdlContract,
         model::{Element, Schemas},
     },
-    xml::write,
+    xml::{names::is_ncname, write},
 };
 
 /// The namespace of what no contract describes.
@@ -63,6 +63,8 @@ struct Node {
     end: String,
     /// ` name="`, and the write that fills it.
     attributes: Vec<(String, usize)>,
+    /// Namespace and name of each attribute.
+    attribute_names: Vec<(Option<String>, String)>,
     /// The write that is its text.
     text: Option<usize>,
     /// The write that repeats it; its attributes, text and children are then of the item.
@@ -105,6 +107,11 @@ impl XmlRenderer {
         }
         let mut record = Node::new(last, &scope.namespace, &outside, usize::MAX);
         compiler.level(&mut record, &scope, &back.write);
+        let wrong = outer.iter().find(|it| !is_ncname(it)).map(|it| (*it).to_owned());
+        if let Some(name) = wrong.or_else(|| record.impossible()) {
+            let message = format!("the reply can not hold `{name}`: it is no XML name, or stands twice");
+            return Err(Fault::new(FaultCode::Unwritable, message));
+        }
         Ok(Self { around, record, joined: outer.is_empty() })
     }
 }
@@ -215,15 +222,16 @@ impl<'c> Compiler<'c> {
         });
         let namespace = step.namespace.as_deref().map(str::to_owned).or(declared).filter(|it| !it.is_empty());
         let mut text = String::from(" ");
-        if let Some(namespace) = namespace {
+        if let Some(namespace) = &namespace {
             let prefix = format!("a{}", node.attributes.len());
             text.push_str(&format!("xmlns:{prefix}=\""));
-            write::lossy(&mut text, &namespace);
+            write::lossy(&mut text, namespace);
             text.push_str(&format!("\" {prefix}:"));
         }
         text.push_str(&step.name);
         text.push_str("=\"");
         node.attributes.push((text, index));
+        node.attribute_names.push((namespace, step.name.to_string()));
     }
 }
 
@@ -254,6 +262,20 @@ impl Node {
             end: format!("</{name}>"),
             ..Self::default()
         }
+    }
+
+    /// A name in here that would make the reply not well-formed.
+    fn impossible(&self) -> Option<String> {
+        if !is_ncname(&self.name) {
+            return Some(self.name.clone());
+        }
+        let wrong = |(index, it): (usize, &(Option<String>, String))| {
+            let is_fine = is_ncname(&it.1) && it.1 != "xmlns";
+            (!is_fine || self.attribute_names.iter().take(index).any(|other| other == it))
+                .then(|| format!("@{}", it.1))
+        };
+        let attribute = self.attribute_names.iter().enumerate().find_map(wrong);
+        attribute.or_else(|| self.children.iter().find_map(Self::impossible))
     }
 
     fn has_value(&self, level: &Level<'_>) -> bool {

@@ -108,6 +108,25 @@ fn a_contract_gives_order_and_namespaces() {
 }
 
 #[test]
+fn a_reply_that_would_not_be_well_formed_is_not_compiled() {
+    for (into, writes, expected) in [
+        ("9Reply", vec!["A"], "9Reply"),
+        ("a b/R", vec!["A"], "a b"),
+        ("R", vec!["A/'1x'"], "1x"),
+        ("R", vec!["A/'@'"], "@"),
+        ("R", vec!["A/@'1x'"], "@1x"),
+        ("R", vec!["A/@xmlns"], "@xmlns"),
+        ("R", vec!["A/@x", "'A'/@x"], "@x"),
+    ] {
+        let writes: Vec<_> = writes.into_iter().map(write).collect();
+        let mapping = mapping("m", &[("service", "S")], None, Vec::new(), Some((into, writes)));
+        let fault =
+            XmlRenderer::compile(&mapping).err().unwrap_or_else(|| panic!("compiled: {into} {expected}"));
+        assert!(fault.message.contains(&format!("`{expected}`")), "{into}: {}", fault.message);
+    }
+}
+
+#[test]
 fn unqualified_elements_and_qualified_attributes_are_written_as_the_contract_has_them() {
     let schema = r#"<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:o="urn:o" targetNamespace="urn:t">
       <xs:import namespace="urn:o" schemaLocation="o.xsd"/>

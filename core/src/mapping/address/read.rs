@@ -46,24 +46,45 @@ pub(super) fn place(
         ));
     }
     for step in &found.steps {
+        let unnamed = kind == "xml" && !is_xml_name(&step.name);
         let wrong = match step.axis {
             Axis::Parent => "`..` can not be written",
             Axis::Current => "`.` can not be written",
             Axis::Descendant => "`//` can not be written: a place needs all its names",
             _ if &*step.name == "*" => "`*` can not be written: a place needs all its names",
             _ if !step.picks.is_empty() => "a written place has no pick",
+            Axis::Attribute if &*step.name == "xmlns" => "`xmlns` declares a namespace; it is no attribute",
+            _ if unnamed => "XML has no such name",
             _ => continue,
         };
-        let help = if step.picks.is_empty() {
-            "write the names from the reply's root, e.g. Result/ClaimNo"
-        } else {
+        let help = if !step.picks.is_empty() {
             "a place that repeats is written with `each:` and a `write:` block of its own"
+        } else if wrong == "XML has no such name" {
+            "a name begins with a letter or `_`; letters, digits, `_`, `-` and `.` follow"
+        } else {
+            "write the names from the reply's root, e.g. Result/ClaimNo"
         };
         let word = step.to_string();
         let span = text.find(&word).map_or(all.clone(), |start| start..start + word.len());
         return Err(error(span, wrong, Some(help)));
     }
     Ok(found)
+}
+
+/// True for a name that an element or attribute can have (Namespaces in XML 1.0, `NCName`).
+fn is_xml_name(name: &str) -> bool {
+    let begins = |it: char| {
+        matches!(it, 'A'..='Z' | 'a'..='z' | '_' | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}'
+            | '\u{370}'..='\u{37D}' | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}'
+            | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}'
+            | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+    };
+    let goes_on = |it: char| {
+        begins(it)
+            || matches!(it, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+    };
+    let mut letters = name.chars();
+    letters.next().is_some_and(begins) && letters.all(goes_on)
 }
 
 fn error(span: Range<usize>, title: impl Into<String>, help: Option<&str>) -> AddressError {

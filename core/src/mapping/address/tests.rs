@@ -85,7 +85,7 @@ fn json_names_may_have_a_colon_and_no_attribute() {
 #[test]
 fn a_written_place_has_names_only() {
     let none = IndexMap::new();
-    for good in ["Result/ClaimNo", "Result/@x", "ClaimNo"] {
+    for good in ["Result/ClaimNo", "Result/@x", "ClaimNo", "Größe/日本-1.x"] {
         assert_eq!(Path::parse_place(good, "xml", &none).unwrap().to_string(), good);
     }
     let cases = [
@@ -95,6 +95,11 @@ fn a_written_place_has_names_only() {
         ("../x", ".."),
         ("Result/*", "*"),
         ("meta name", "meta name"),
+        ("1st/x", "1st"),
+        ("Result/9", "9"),
+        ("Result/@1", "@1"),
+        ("'odd name'/x", "'odd name'"),
+        ("Result/@xmlns", "@xmlns"),
     ];
     for (bad, place) in cases {
         let wrong = Path::parse_place(bad, "xml", &none).expect_err(bad);
