@@ -35,6 +35,10 @@ pub trait Format: Send + Sync {
     fn kind(&self) -> &'static str;
     /// True for the media types that this format reads.
     fn reads(&self, media_type: &str) -> bool;
+    /// True for the name of a character set that its documents can be written in (`source.encoding`).
+    fn knows_charset(&self, _name: &str) -> bool {
+        true
+    }
     /// The media type of what it renders.
     fn media_type(&self) -> &'static str;
     /// Reads a contract file (WSDL, XSD). `None` as the result's `Ok` means: this format has no such contracts.

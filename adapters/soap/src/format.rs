@@ -14,7 +14,7 @@ use crate::{
     contract::WsdlContract,
     render::XmlRenderer,
     soap::is_envelope,
-    xml::{Limits, Options, Source},
+    xml::{Limits, Options, Source, charset},
 };
 
 /// The format `xml`: plain documents and, by the first element of its Body, a SOAP message.
@@ -44,6 +44,10 @@ impl Format for XmlFormat {
 
     fn reads(&self, media_type: &str) -> bool {
         is_xml(media_type)
+    }
+
+    fn knows_charset(&self, name: &str) -> bool {
+        charset::is_known(name)
     }
 
     fn media_type(&self) -> &'static str {

@@ -34,6 +34,9 @@ pub async fn answer(front: &Front, mapping: &str, parts: &Parts, body: &mut Opti
     if front.house.registry.reader(&media_type).is_none() {
         return unsupported("no format reads this media type");
     }
+    if let Err(fault) = incoming::not_packed(&parts.headers) {
+        return unsupported(&fault.message);
+    }
     let key = match incoming::idempotency_key(&parts.headers) {
         Ok(key) => key,
         Err(fault) => return Problem::of(&fault).answer(),

@@ -155,7 +155,11 @@ pub fn media_type(headers: &HeaderMap) -> Option<(String, Option<String>)> {
 /// to go on without it could do the work twice.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Fault> {
     const NAME: HeaderName = HeaderName::from_static("idempotency-key");
-    let Some(value) = headers.get(&NAME) else { return Ok(None) };
+    let mut values = headers.get_all(&NAME).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.any(|it| it != value) {
+        return Err(Fault::new(FaultCode::NotUnderstood, "two Idempotency-Key headers that differ"));
+    }
     let text = value.to_str().unwrap_or_default().trim();
     let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     let key = IdempotencyKey::new(bare).ok_or_else(|| {
@@ -166,6 +170,19 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Fa
         )
     })?;
     Ok(Some(key))
+}
+
+/// A body that is packed (`Content-Encoding: gzip`) is told so, instead of being called not well-formed.
+pub fn not_packed(headers: &HeaderMap) -> Result<(), Fault> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let plain = |it: &header::HeaderValue| {
+        it.to_str().is_ok_and(|it| matches!(it.trim().to_ascii_lowercase().as_str(), "" | "identity"))
+    };
+    if values.into_iter().all(plain) {
+        return Ok(());
+    }
+    let message = "the body has a Content-Encoding; documents are taken as they are, not packed";
+    Err(Fault::new(FaultCode::NotUnderstood, message))
 }
 
 /// True when the caller asked for the connection to end after this request.
@@ -257,5 +274,20 @@ mod tests {
             assert_eq!(found, expected, "input: {raw:?}");
         }
         assert!(idempotency_key(&HeaderMap::new()).unwrap().is_none());
+        for (second, expected) in [("a", true), ("b", false)] {
+            let mut two = headers("idempotency-key", "a");
+            two.append("idempotency-key", second.parse().unwrap());
+            assert_eq!(idempotency_key(&two).is_ok(), expected, "a second key {second:?}");
+        }
+    }
+
+    #[test]
+    fn a_packed_body_is_refused_by_name() {
+        assert!(not_packed(&HeaderMap::new()).is_ok());
+        for (raw, expected) in
+            [("identity", true), ("", true), ("gzip", false), ("Deflate", false), ("identity, br", false)]
+        {
+            assert_eq!(not_packed(&headers("content-encoding", raw)).is_ok(), expected, "input: {raw:?}");
+        }
     }
 }

@@ -47,6 +47,8 @@ impl Listener {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
         let mut protocol = http1::Builder::new();
+        // Old clients (gSOAP 2.7 among them) close their sending side behind the request and then wait for the reply.
+        protocol.half_close(true);
         protocol.timer(TokioTimer::new()).header_read_timeout(patience.header).max_buf_size(READ_BUFFER);
         let open = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
         let busy = Arc::new(Semaphore::new(BUSY_CONNECTIONS));

@@ -56,6 +56,9 @@ async fn post(
             return unread_fault(service, &parts.headers, &unread, &fault);
         }
     };
+    if let Err(fault) = incoming::not_packed(&parts.headers) {
+        return answer::of_wire(service.fault(&unseen(&parts.headers), &fault));
+    }
     let request = WireRequest {
         content_type: incoming::kept(&parts.headers, &header::CONTENT_TYPE),
         action: incoming::kept(&parts.headers, &ACTION),
@@ -91,11 +94,14 @@ async fn post(
 }
 
 /// The envelope was never seen: of the caller's version only the media type speaks, which version 1.2 made its own.
+fn unseen(headers: &HeaderMap) -> CallContext {
+    let is_12 = incoming::media_type(headers).is_some_and(|(kind, _)| kind == "application/soap+xml");
+    CallContext { version: if is_12 { "1.2" } else { "1.1" }.into(), ..CallContext::default() }
+}
+
 fn unread_fault(service: &Arc<dyn Service>, headers: &HeaderMap, unread: &Unread, fault: &Fault) -> Answer {
     tell(fault, "a body could not be read");
-    let is_12 = incoming::media_type(headers).is_some_and(|(kind, _)| kind == "application/soap+xml");
-    let context = CallContext { version: if is_12 { "1.2" } else { "1.1" }.into(), ..CallContext::default() };
-    let mut answer = answer::of_wire(service.fault(&context, fault));
+    let mut answer = answer::of_wire(service.fault(&unseen(headers), fault));
     if *unread != Unread::Broken {
         answer::add_close(&mut answer);
     }

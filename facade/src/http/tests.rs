@@ -132,6 +132,21 @@ fn small() -> Limits {
     }
 }
 
+/// gSOAP 2.7 and others send their FIN with the request and wait for the reply.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_only_closes_its_sending_side_is_answered() {
+    let server = serve(small()).await;
+    for body in ["abc", "slow"] {
+        let mut stream = server.open().await;
+        let head = format!("POST /soap/Echo HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let reply = rest(&mut stream).await;
+        assert!(reply.contains("200 OK") && reply.ends_with(body), "{body}: {reply}");
+    }
+}
+
 const CLOSE: &str = "Host: desk.example:81\r\nConnection: close\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -79,13 +79,19 @@ fn root_around(file: &Path) -> PathBuf {
     if config_of(&folder).is_some() {
         return folder;
     }
-    let above = folder.join("..");
     let is_mappings =
         folder.canonicalize().is_ok_and(|it| it.file_name().is_some_and(|name| name == "mappings"));
+    root_of(&folder, is_mappings)
+}
+
+/// The folder itself, or the one above a `mappings` folder.
+fn root_of(folder: &Path, is_mappings: bool) -> PathBuf {
     match folder.parent() {
-        _ if !is_mappings => folder,
+        _ if folder.as_os_str().is_empty() => PathBuf::from("."),
+        _ if !is_mappings => folder.to_owned(),
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => above,
+        Some(_) if folder.file_name().is_some() => PathBuf::from("."),
+        _ => folder.join(".."),
     }
 }
 
@@ -115,6 +121,16 @@ mod tests {
         let folder = root.path().join("mappings");
         assert_eq!(found.mappings, [folder.join("a.map.yaml"), folder.join("b.map.yaml")]);
         assert!(found.config.is_some());
+    }
+
+    #[test]
+    fn a_relative_mapping_is_named_without_detours() {
+        for (file, expected) in
+            [("mappings/a.map.yaml", "."), ("desk/mappings/a.map.yaml", "desk"), ("a.map.yaml", ".")]
+        {
+            let beside = Path::new(file).parent().unwrap();
+            assert_eq!(root_of(beside, beside.ends_with("mappings")), Path::new(expected), "input: {file}");
+        }
     }
 
     #[test]

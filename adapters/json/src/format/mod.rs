@@ -40,6 +40,10 @@ impl Format for JsonFormat {
         "json"
     }
 
+    fn knows_charset(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case("utf-8")
+    }
+
     fn reads(&self, media_type: &str) -> bool {
         let media_type = media_type.trim().to_ascii_lowercase();
         media_type == "application/json" || (media_type.ends_with("+json") && media_type.contains('/'))

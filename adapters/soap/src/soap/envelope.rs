@@ -174,7 +174,14 @@ fn read_header<'t>(
         if let Some(addressing) = Addressing::of(tree.namespace(block)) {
             let text = tree.text(block).trim();
             match tree.name(block) {
-                "MessageID" if !text.is_empty() && text.len() <= LONGEST_ID => {
+                // Without its key a call that is sent again would be worked on twice.
+                "MessageID" if message.message_id.is_some() => {
+                    return Err(EnvelopeError::Structure("two MessageIDs"));
+                }
+                "MessageID" if text.len() > LONGEST_ID => {
+                    return Err(EnvelopeError::Structure("a MessageID that is too long"));
+                }
+                "MessageID" if !text.is_empty() => {
                     message.addressing = Some(addressing);
                     message.message_id = Some(text);
                 }

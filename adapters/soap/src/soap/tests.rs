@@ -122,6 +122,20 @@ fn the_payload_alone_is_hashed_and_the_message_id_is_the_key() {
 }
 
 #[test]
+fn a_message_id_that_is_not_one_key_is_refused() {
+    let id =
+        |id: &str| format!("<a:MessageID xmlns:a='http://www.w3.org/2005/08/addressing'>{id}</a:MessageID>");
+    for (header, expected) in [
+        (id("urn:1") + &id("urn:2"), "two MessageIDs"),
+        (id(&"x".repeat(1025)), "a MessageID that is too long"),
+    ] {
+        let header = format!("<e:Header>{header}</e:Header>");
+        let refused = accept(&request(None, None, envelope(NS11, &header, CLAIM))).map(drop).unwrap_err();
+        assert!(refused.2.contains(expected), "{refused:?}");
+    }
+}
+
+#[test]
 fn messages_that_can_not_be_served_get_a_fault_in_their_version() {
     let must = "<e:Header><w:Security xmlns:w='urn:wss' e:mustUnderstand='1'/></e:Header>";
     for (content_type, body, status, code) in [

@@ -54,6 +54,11 @@ impl Named {
     }
 }
 
+/// True for the name of a character set that documents are read in.
+pub(crate) fn is_known(name: &str) -> bool {
+    Named::of(name).is_some()
+}
+
 /// The text of a document. `transport` is the charset of its Content-Type, `otherwise` the one that holds when
 /// neither transport, byte order mark nor declaration names one (else UTF-8). All that name one must agree.
 /// ISO-8859-1 is read as windows-1252, which it is in practice.

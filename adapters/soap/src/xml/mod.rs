@@ -1,7 +1,7 @@
 //! Strict, bounded XML 1.0 with namespaces: no document type, no entities but the five of XML, every rule of
 //! well-formedness checked. What is accepted becomes a [`Tree`] that borrows from the text.
 
-mod charset;
+pub(crate) mod charset;
 mod error;
 pub(crate) mod names;
 pub(crate) mod namespaces;

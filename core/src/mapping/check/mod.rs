@@ -7,6 +7,7 @@ mod answer_schema;
 mod ask;
 mod back;
 mod bounds;
+mod echo;
 mod fields;
 mod limits;
 mod names;
@@ -65,6 +66,8 @@ pub fn compile(path: &str, text: &str, around: &Surroundings<'_>) -> Compiled {
     let mapping = syntax::parse(text, &mut diagnostics).and_then(|root| {
         let file: MappingFile = shape::read(&root, "mapping file", &mut diagnostics)?;
         let plan = assemble(path, &root, &file, around, &mut diagnostics);
+        let kind_is_guessed = file.source.as_ref().is_some_and(|it| it.kind.is_none());
+        echo::silence(text, &root, kind_is_guessed, &mut diagnostics);
         Some(plan)
     });
     let mapping = mapping.filter(|_| diagnostics.is_empty());
@@ -138,6 +141,7 @@ fn assemble(
 
     let (trailer, trailer_sketch) = source::trailer(&desk, root, file, diagnostics);
     let mut names = Names::default();
+    declare_lookups(root, &mut names);
     let base: Vec<_> = head.each.iter().collect();
     let (record, sketch) = match (root.get("record"), &file.record) {
         (Some(node), Some(fields)) => fields::block(&desk, node, fields, &base, &mut names, diagnostics),
@@ -199,6 +203,12 @@ fn assemble(
         },
         deadline,
     }
+}
+
+/// Lookups are refused as a section; the rules that use them are right but for that.
+fn declare_lookups(root: &Node, names: &mut Names) {
+    let lookups = root.get("lookups").map(Node::entries).unwrap_or_default();
+    lookups.iter().filter_map(|(key, _)| key.text()).for_each(|name| names.declare_doubtful(name));
 }
 
 /// Names of all records of a document, and of its trailer, for control totals.

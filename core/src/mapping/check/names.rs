@@ -34,6 +34,12 @@ impl Names {
         self.scope.declare(name, kind, Slot { root, path: Default::default() });
     }
 
+    /// Declares what is refused already: rules that use it are right but for that.
+    pub fn declare_doubtful(&mut self, name: &str) {
+        self.declare_one(name, Type::List(Box::new(Type::Text)), Root::Records);
+        self.doubtful.insert(name.to_owned());
+    }
+
     /// Declares a field and, for a list, its items' fields.
     pub fn declare_field(&mut self, sketch: &Sketch, slot: usize, prefix: &str, root: Root) {
         self.add(sketch, slot, prefix, &Slot { root, path: Default::default() }, false);

@@ -86,7 +86,7 @@ pub(super) fn desk<'a>(
         let title = format!("this binary has no adapter for documents of kind `{kind}`");
         diagnostics.push("M016", &node.span, title, "not in this build");
     }
-    encoding(at("encoding"), diagnostics);
+    encoding(&desk, at("encoding"), diagnostics);
     if let (Some(path), Some(node)) = (source.and_then(|it| it.contract.as_deref()), at("contract")) {
         desk.contract = contract(&desk, path, &node.span, diagnostics);
     }
@@ -123,11 +123,12 @@ fn zone(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> TimeZone {
     }
 }
 
-fn encoding(node: Option<&Node>, diagnostics: &mut Diagnostics) {
+fn encoding(desk: &Desk<'_>, node: Option<&Node>, diagnostics: &mut Diagnostics) {
     let Some(node) = node.filter(|it| !it.is_blank()) else { return };
     let Some(name) = node.text() else { return };
     let fits = !name.is_empty() && name.len() <= 40 && name.bytes().all(|it| it.is_ascii_graphic());
-    if !fits {
+    let known = desk.around.registry.format(desk.kind).is_none_or(|it| it.knows_charset(name));
+    if !fits || !known {
         diagnostics
             .push(
                 "M035",

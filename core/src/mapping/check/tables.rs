@@ -1,6 +1,6 @@
 //! Code tables: reversible, and there when they are named.
 
-use std::sync::Arc;
+use std::{io::ErrorKind, sync::Arc};
 
 use indexmap::IndexMap;
 
@@ -127,6 +127,15 @@ fn from_file(path: &str, span: &Span, around: &Surroundings<'_>, diagnostics: &m
     }
 }
 
+/// Why a file can not be read, for people.
+fn unreadable(kind: ErrorKind) -> String {
+    match kind {
+        ErrorKind::NotFound => "there is no such file".into(),
+        ErrorKind::PermissionDenied => "it may not be read, or lies outside of the directory".into(),
+        other => other.to_string(),
+    }
+}
+
 /// A text file beside the mapping; reported when it is not there.
 pub(super) fn read_text(
     path: &str,
@@ -145,7 +154,7 @@ pub(super) fn read_text(
         Err(error) => {
             let title = format!("`{}` can not be read", shown(path));
             diagnostics
-                .push("M036", span, title, error.kind().to_string())
+                .push("M036", span, title, unreadable(error.kind()))
                 .help("paths are relative to the mapping");
             None
         }

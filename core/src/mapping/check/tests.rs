@@ -178,6 +178,13 @@ fn control_totals_computed_fields_and_csv_tables_compile() {
     }
 }
 
+#[test]
+fn nothing_is_said_about_addresses_of_a_kind_that_is_not_known() {
+    let text = "mapping: a\nsource: { kind: pdf }\nrecord:\n  no: { from: right of 'No' }\n  b: { from: B, sections: [A] }\n  c: { from: C( }\nreturn: { into: same record, write: { X: b } }\n";
+    let got = problems(&check(&text.replace("  no:", "  number:")));
+    assert_eq!(got, ["M013 `pdf` is not a valid `kind`", "M020 this `(` is not closed"]);
+}
+
 /// A generated file with one mistake on every line must not take longer than its size.
 #[test]
 fn a_flood_of_mistakes_is_checked_in_linear_time() {

@@ -6,7 +6,7 @@ use serde_json::{Map, Number, Value};
 
 use super::{
     super::{
-        diagnostic::{Diagnostics, shown},
+        diagnostic::{Diagnostics, nearest, shown},
         syntax::{Kind, Node},
     },
     plain_json,
@@ -14,6 +14,9 @@ use super::{
 
 /// The words of yes and no.
 const YES_NO: [&str; 4] = ["yes", "no", "true", "false"];
+
+/// Keys of one block that are compared with what is missing from it.
+const MOST_COMPARED: usize = 200;
 
 pub(super) struct Checker<'s> {
     root: &'s Value,
@@ -276,8 +279,19 @@ impl<'s> Checker<'s> {
             }
         }
         let mut is_whole = true;
+        // A key that was meant by a misspelt one is reported there.
+        let wanted: Vec<&str> = required(schema).filter(|it| !present.contains(it)).collect();
+        let misspelt = |key: &Node| {
+            let name = key.text().filter(|it| known.is_none_or(|known| !known.contains_key(*it)))?;
+            nearest(name, &wanted)
+        };
+        let meant: HashSet<&str> = if wanted.is_empty() || others.is_some() {
+            HashSet::new()
+        } else {
+            entries.iter().take(MOST_COMPARED).filter_map(|(key, _)| misspelt(key)).collect()
+        };
         for name in required(schema) {
-            if !present.contains(name) {
+            if !present.contains(name) && !meant.contains(name) {
                 let at = entries.first().map_or(&node.span, |(key, _)| &key.span);
                 let found =
                     diagnostics.push("M012", at, format!("`{}` needs `{name}`", shown(what)), "missing here");

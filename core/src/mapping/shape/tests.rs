@@ -85,8 +85,9 @@ fn text_becomes_what_the_type_asks_for() {
 
 #[test]
 fn every_problem_is_reported_and_the_rest_is_read() {
-    let cases: [(&str, &[&str]); 12] = [
-        ("nme: a", &["M011 `nme` is not a key of `settings`", "M012 `settings` needs `name`"]),
+    let cases: [(&str, &[&str]); 13] = [
+        ("nme: a", &["M011 `nme` is not a key of `settings`"]),
+        ("words: [a]", &["M012 `settings` needs `name`"]),
         (
             "name: a\nway: fats\nshare: much",
             &["M013 `fats` is not a valid `way`", "M010 `share` can not be `much`"],

@@ -64,6 +64,9 @@ impl Format for Fake {
     fn reads(&self, _: &str) -> bool {
         false
     }
+    fn knows_charset(&self, name: &str) -> bool {
+        name != "klingon"
+    }
     fn media_type(&self) -> &'static str {
         "text/xml"
     }

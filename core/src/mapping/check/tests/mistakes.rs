@@ -100,7 +100,7 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "record:                                    #",
         "recrod:  #",
-        &["M012 `mapping file` needs `record`", "M011 `recrod` is not a key of `mapping file`"],
+        &["M011 `recrod` is not a key of `mapping file`"],
     ),
     ("ask:\n", "asc:\n", &["M011 `asc` is not a key of `mapping file`"]),
     ("kind: xml", "kind: xlm", &["M013 `xlm` is not a valid `kind`"]),
@@ -133,6 +133,28 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
         "accept: answer.confidence >= 0.7",
         "accept: confidence >= 0.7",
         &["M041 there is no field `confidence`"],
+    ),
+    ("Claim/LossDt", "right of 'Loss'", &["M020 `right of` does not exist in an xml source"]),
+    (
+        "range: 0..5000000 }",
+        "range: 0..5000000 }\n  age: { compute: days_between(loss_date, today()), type: int }",
+        &["M011 `today())` is not a key of `age`"],
+    ),
+    (
+        "loss_date <= today():",
+        "policy_no in policies: { els: review }\n  loss_date <= today():",
+        &["M041 there is no field `policies`", "M011 `els` is not a key of `policy_no in policies`"],
+    ),
+    (
+        "checks:",
+        "lookups: { policies: { from: POLICY, key: POLICY_NO } }\nchecks:\n  policy_no in policies: { else: review }",
+        &["M016 `lookups` are not yet in this version"],
+    ),
+    ("timezone: Europe/Madrid", "encoding: klingon", &["M035 `klingon` is not a character set"]),
+    (
+        "into: SubmitClaimResponse",
+        "into: 9Reply",
+        &["M020 XML has no such name", "M029 the reply's root element is"],
     ),
     ("mask: token", "mask: token, type: monye", &["M013 `monye` is not a valid `type`"]),
 ];
