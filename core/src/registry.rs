@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::ports::{Format, Frontend, ModelKind};
+use crate::{
+    ask::Breakers,
+    ports::{Format, Frontend, ModelKind},
+};
 
 /// Every adapter that this binary has.
 #[derive(Default, Clone)]
@@ -13,6 +16,8 @@ pub struct Registry {
     pub frontends: Vec<Arc<dyn Frontend>>,
     /// Model technologies by their word.
     pub models: Vec<Arc<dyn ModelKind>>,
+    /// What all flows know about the health of models, by the model's name.
+    pub breakers: Breakers,
 }
 
 impl Registry {

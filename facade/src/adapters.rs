@@ -24,6 +24,7 @@ pub fn registry(longest: usize) -> Registry {
         ],
         frontends: vec![Arc::new(vestibule_soap::SoapFrontend::with_limits(xml))],
         models: vec![Arc::new(vestibule_model_rules::Rules), Arc::new(vestibule_model_http::OpenAi::new())],
+        ..Registry::default()
     }
 }
 

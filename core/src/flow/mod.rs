@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -14,14 +15,22 @@ use crate::{
     finding::Outcome,
     gate,
     job::{JobId, Remark, Reply},
-    mapping::plan::{Mapping, Shape},
+    mapping::plan::Mapping,
     ports::{Extraction, Extractor, Format, Model, RawField, Renderer},
     registry::Registry,
     rule::{Root, Slot},
 };
 
 mod reply;
+mod writer;
 pub mod written;
+
+use self::reply::{Decided, Draft};
+
+/// How many records of a document are asked about at once.
+const SIDE_BY_SIDE: usize = 8;
+/// After so many records others have their turn.
+const BREATH: usize = 64;
 
 /// A mapping with everything it needs to run. Compiled once, shared by all calls.
 pub struct Flow {
@@ -40,7 +49,8 @@ struct Form {
 
 impl Flow {
     /// Compiles readers, writers, prompt and validators. `fallback_models` stands beside `mapping.ask.fallback`,
-    /// with a model where the step is a decision table.
+    /// with a model where the step is a decision table. Flows of one registry share what they learn about the health
+    /// of models of the same name.
     pub fn assemble(
         mapping: Arc<Mapping>,
         registry: &Registry,
@@ -57,7 +67,7 @@ impl Flow {
             forms.push(Form { format: Arc::clone(format), extractor: format.extractor(&mapping)?, renderer });
         }
         let asker = match &mapping.ask {
-            Some(_) => Some(Asker::new(&mapping, models, fallback_models)?),
+            Some(_) => Some(Asker::sharing(&mapping, models, fallback_models, &registry.breakers)?),
             None => None,
         };
         Ok(Self { mapping, forms, asker })
@@ -94,13 +104,18 @@ impl Flow {
             // The separator is doubled inside a part, so that two keys never meet by concatenation.
             text.push_str(&part.replace('|', "||"));
         }
-        if text.len() > IdempotencyKey::LONGEST {
+        let hides = |slot: &Slot| {
+            top(slot).and_then(|it| self.mapping.record.fields.get(it)).is_none_or(|it| it.mask.is_some())
+        };
+        // Keys are listed and logged by stores and callers: a masked value can not be one.
+        if text.len() > IdempotencyKey::LONGEST || self.mapping.key.iter().any(hides) {
             return IdempotencyKey::new(&crate::document::Hash::of(text.as_bytes()).to_string());
         }
         IdempotencyKey::new(&text)
     }
 
-    /// The pipeline, from what was read to what goes back. The deadline bounds the models; what follows is quick.
+    /// The pipeline, from what was read to what goes back. The deadline bounds the models; what follows is quick. The
+    /// records of a document are asked about side by side, and written in their order.
     ///
     /// A refused record and a record for review are replies, not errors. An `Err` is a fault of a model without any
     /// fallback (when the form can not say that a person decides) or a reply that can not be written.
@@ -111,21 +126,32 @@ impl Flow {
         ticket: JobId,
         deadline: Instant,
     ) -> Result<Reply, Fault> {
-        let judgement = gate::judge(&self.mapping, document, extraction);
         let form = self.form(document)?;
-        let mut draft = reply::Draft::new(&self.mapping, document, ticket, judgement.trailer);
-        for verdict in judgement.verdicts {
-            match (verdict, &self.asker) {
-                (gate::Verdict::Admit(admitted, findings), Some(asker)) => {
-                    match asker.ask(&self.mapping, &admitted, document.received, deadline).await {
-                        Ok(asked) => draft.answered(admitted, findings, asked),
-                        Err(fault) => draft.unanswered(admitted, findings, fault)?,
-                    }
-                }
-                (verdict, _) => draft.judged(verdict),
+        let judgement = gate::judge(&self.mapping, document, extraction);
+        let mut draft = Draft::new(&self.mapping, document, ticket, judgement.trailer, judgement.tally);
+        draft.remark(judgement.remarks);
+        let deciding = judgement.verdicts.into_iter().map(|verdict| self.decide(document, verdict, deadline));
+        let mut decided = stream::iter(deciding).buffered(SIDE_BY_SIDE);
+        while let Some(one) = decided.next().await {
+            draft.add(one)?;
+            if draft.len().is_multiple_of(BREATH) {
+                // A long document whose model is inside the process never waits by itself.
+                tokio::task::yield_now().await;
             }
         }
+        drop(decided);
         draft.finish(form.renderer.as_deref(), form.format.media_type())
+    }
+
+    /// Asks about a record that was admitted.
+    async fn decide(&self, document: &Document, verdict: gate::Verdict, deadline: Instant) -> Decided {
+        match (verdict, &self.asker) {
+            (gate::Verdict::Admit(admitted, findings), Some(asker)) => {
+                let asked = asker.ask(&self.mapping, &admitted, document.received, deadline).await;
+                Decided { verdict: gate::Verdict::Admit(admitted, findings), asked: Some(asked) }
+            }
+            (verdict, _) => Decided { verdict, asked: None },
+        }
     }
 
     /// What would happen to a document, without a model call.
@@ -158,11 +184,6 @@ fn top(slot: &Slot) -> Option<usize> {
     (slot.root == Root::Here && slot.path.len() == 1)
         .then(|| slot.path.first().copied().map(usize::from))
         .flatten()
-}
-
-/// True where one of the shape's fields is hidden from remote models.
-pub fn masks_any(shape: &Shape) -> bool {
-    shape.fields.iter().any(|field| field.mask.is_some())
 }
 
 /// Faults that another try may mend.

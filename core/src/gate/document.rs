@@ -1,75 +1,90 @@
 //! Checks that look at more than one field or record.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashSet};
 
 use rust_decimal::Decimal;
 
-use super::fields::shown;
+use super::{Found, Tally, fields::Reader};
 use crate::{
     finding::{Check, Finding, Outcome},
     interpret::canonical_text,
-    mapping::plan::{CheckPlan, Mapping},
+    mapping::plan::{CheckPlan, FieldPlan, Mapping},
+    mask::{HIDDEN, Secrets, masks_any, shown},
     origin::Origin,
-    record::Record,
-    rule::{Clock, Operand, Root, Rule, RuleFailure, Slot, bindings::RecordBindings},
+    record::{Record, Value},
+    rule::{Clock, Operand, Root, Rule, Slot, bindings::RecordBindings},
 };
 
-/// False where `only` says that the record is not of this flow. A rule that does not apply keeps the record.
-pub(super) fn keeps(mapping: &Mapping, record: &Record, clock: &Clock) -> bool {
+/// Longest text shown as `found`.
+const SHOWN: usize = 120;
+/// Most values of other records that rules may read for the records of one document: a rule that looks at all records
+/// for each of them must not cost the square of a hostile document's size.
+pub(crate) const MOST_READS: usize = 20_000_000;
+
+/// False where `only` says that the record is not of this flow. A rule that does not apply, or can not be computed,
+/// keeps the record; the latter is a finding.
+pub(super) fn keeps(mapping: &Mapping, record: &Record, reader: &mut Reader<'_>, found: &mut Found) -> bool {
     let Some(only) = &mapping.source.only else { return true };
-    !matches!(only.run(&RecordBindings::of(record), clock), Ok(Operand::Bool(false)))
+    match only.run(&RecordBindings::of(record), reader.clock) {
+        Ok(Operand::Bool(is_ours)) => is_ours,
+        Ok(_) => true,
+        Err(failure) => {
+            let finding = Finding {
+                check: Check::RuleFailed,
+                outcome: Outcome::Review,
+                field: "only".into(),
+                origin: reader.place.clone(),
+                expected: Cow::Owned(format!("yes or no from `only`: {failure}")),
+                found: None,
+                say: None,
+            };
+            reader.tally.add(found, finding);
+            true
+        }
+    }
 }
 
-/// Runs rules, `unique` and `complete`; `findings` stands beside `records`.
+/// Runs rules, `unique` and `complete`; `findings` stands beside `records`. What is true of the document as a whole
+/// goes to `of_all`.
 pub(super) fn check(
     mapping: &Mapping,
     records: &[Record],
     trailer: Option<&Record>,
     clock: &Clock,
-    findings: &mut [Vec<Finding>],
+    findings: &mut [Found],
+    of_all: &mut Vec<Finding>,
+    tally: &mut Tally,
 ) {
-    unique(mapping, records, findings);
-    complete(mapping, records, findings);
+    unique(mapping, records, findings, tally);
+    complete(mapping, records, of_all);
+    let nothing = super::nothing_read(mapping);
+    let mut reads = 0_usize;
     for plan in &mapping.checks {
-        if is_about_document(&plan.rule) {
-            document_rule(plan, records, trailer, clock, findings);
-        } else {
-            for (record, found) in records.iter().zip(findings.iter_mut()) {
-                let bindings = RecordBindings { records, trailer, ..RecordBindings::of(record) };
-                found.extend(broken(plan, plan.rule.run(&bindings, clock), Some(record)));
+        let slots = plan.rule.slots();
+        let looks_around = slots.iter().any(|it| matches!(it.root, Root::Records | Root::Trailer));
+        if looks_around && !slots.iter().any(|it| matches!(it.root, Root::Here)) {
+            let of = RecordBindings::of(records.first().unwrap_or(&nothing));
+            let bindings = RecordBindings { records, trailer, ..of };
+            let result = plan.rule.run(&bindings, clock).map_err(|failure| failure.to_string());
+            of_all.extend(broken(plan, result, None));
+            continue;
+        }
+        let reads_all = slots.iter().any(|it| matches!(it.root, Root::Records));
+        for (record, found) in records.iter().zip(findings.iter_mut()) {
+            let bindings = RecordBindings { records, trailer, ..RecordBindings::of(record) };
+            reads = reads.saturating_add(if reads_all { records.len() } else { 0 });
+            let result = match reads <= MOST_READS {
+                true => plan.rule.run(&bindings, clock).map_err(|failure| failure.to_string()),
+                false => Err("there are too many records to look at for each record".to_owned()),
+            };
+            if let Some(finding) = broken(plan, result, Some(record)) {
+                tally.add(found, finding);
             }
         }
     }
 }
 
-/// A control total is one fact about the document: every record of it shares the verdict.
-fn document_rule(
-    plan: &CheckPlan,
-    records: &[Record],
-    trailer: Option<&Record>,
-    clock: &Clock,
-    findings: &mut [Vec<Finding>],
-) {
-    let Some(first) = records.first() else { return };
-    let bindings = RecordBindings { records, trailer, ..RecordBindings::of(first) };
-    if let Some(finding) = broken(plan, plan.rule.run(&bindings, clock), None) {
-        for found in findings {
-            found.push(finding.clone());
-        }
-    }
-}
-
-fn is_about_document(rule: &Rule) -> bool {
-    let slots = rule.slots();
-    slots.iter().any(|slot| matches!(slot.root, Root::Records | Root::Trailer))
-        && !slots.iter().any(|slot| matches!(slot.root, Root::Here))
-}
-
-fn broken(
-    plan: &CheckPlan,
-    result: Result<Operand<'_>, RuleFailure>,
-    record: Option<&Record>,
-) -> Option<Finding> {
+fn broken(plan: &CheckPlan, result: Result<Operand<'_>, String>, record: Option<&Record>) -> Option<Finding> {
     let (check, expected) = match result {
         Ok(Operand::Bool(false)) => (Check::Rule, plan.text.to_string()),
         Ok(_) => return None,
@@ -96,13 +111,14 @@ fn first_place(rule: &Rule, record: &Record) -> Option<Origin> {
     rule.slots().into_iter().find_map(|slot| Some(record.at(top(slot)?)?.origin.clone()))
 }
 
-/// `loss_date 2027-01-01, reserve 12.00`: the rule's own inputs, masked where the field is.
+/// `loss_date 2027-01-01, reserve 12.00`: the rule's own inputs, masked where the field is. Values inside lists are not
+/// shown: there may be thousands.
 fn inputs(rule: &Rule, record: &Record) -> Option<Box<str>> {
     let mut seen = Vec::new();
     let mut text = String::new();
     for slot in rule.slots().into_iter().filter_map(top) {
         let (Some(plan), Some(field)) = (record.shape.fields.get(slot), record.at(slot)) else { continue };
-        if seen.contains(&slot) || matches!(field.value, crate::record::Value::List(_)) {
+        if seen.contains(&slot) || matches!(field.value, Value::List(_)) {
             continue;
         }
         seen.push(slot);
@@ -120,46 +136,71 @@ fn top(slot: &Slot) -> Option<usize> {
     (slot.root == Root::Here).then(|| slot.path.first().copied().map(usize::from)).flatten()
 }
 
-fn unique(mapping: &Mapping, records: &[Record], findings: &mut [Vec<Finding>]) {
+fn unique(mapping: &Mapping, records: &[Record], findings: &mut [Found], tally: &mut Tally) {
     for (slot, plan) in mapping.record.fields.iter().enumerate().filter(|(_, plan)| plan.rules.unique) {
-        let mut seen: HashMap<String, ()> = HashMap::new();
+        let mut seen = HashSet::with_capacity(records.len());
         for (record, found) in records.iter().zip(findings.iter_mut()) {
             let Some(field) = record.at(slot) else { continue };
             let text = canonical_text(&field.value);
-            let shown = shown(plan, &text);
-            if seen.insert(text, ()).is_some() {
-                found.push(Finding {
+            if seen.contains(&text) {
+                let finding = Finding {
                     check: Check::Unique,
                     outcome: plan.rules.otherwise.unwrap_or(Outcome::Review),
                     field: plan.name.as_ref().into(),
                     origin: Some(field.origin.clone()),
                     expected: Cow::Borrowed("a value that no other record has"),
-                    found: Some(shown),
+                    found: Some(shown(plan, &text).into()),
                     say: None,
-                });
+                };
+                tally.add(found, finding);
+            } else {
+                seen.insert(text);
             }
         }
     }
 }
 
-fn complete(mapping: &Mapping, records: &[Record], findings: &mut [Vec<Finding>]) {
-    let all = Decimal::from(records.len());
+fn complete(mapping: &Mapping, records: &[Record], of_all: &mut Vec<Finding>) {
     for (slot, plan) in mapping.record.fields.iter().enumerate() {
-        let Some(least) = plan.rules.complete else { continue };
-        let present = Decimal::from(records.iter().filter(|it| it.at(slot).is_some()).count());
-        if all.is_zero() || present >= least * all {
-            continue;
-        }
-        for found in findings.iter_mut() {
-            found.push(Finding {
+        if let Some((expected, found)) = incomplete(plan, slot, records) {
+            of_all.push(Finding {
                 check: Check::Complete,
                 outcome: plan.rules.otherwise.unwrap_or(Outcome::Review),
                 field: plan.name.as_ref().into(),
                 origin: None,
-                expected: Cow::Owned(format!("present in at least {least} of the records")),
-                found: Some(format!("{present} of {all}").into()),
+                expected: Cow::Owned(expected),
+                found: Some(found.into()),
                 say: None,
             });
         }
     }
+}
+
+/// What was expected and found where fewer of the records than `complete` asks for have this field.
+pub(super) fn incomplete(plan: &FieldPlan, slot: usize, records: &[Record]) -> Option<(String, String)> {
+    let least = plan.rules.complete?;
+    let all = Decimal::from(records.len());
+    let present = Decimal::from(records.iter().filter(|it| it.at(slot).is_some()).count());
+    let is_short = !all.is_zero() && present < least * all;
+    is_short.then(|| (format!("present in at least {least} of the records"), format!("{present} of {all}")))
+}
+
+/// The findings as they may be shown: `found` is short, and holds no masked value of the record, not even where it
+/// stands in a field without a mask.
+pub(super) fn presentable(record: &Record, mut found: Found) -> Found {
+    if found.listed.iter().all(|it| it.found.is_none()) {
+        return found;
+    }
+    let secrets = masks_any(&record.shape).then(|| Secrets::of(record));
+    for finding in &mut found.listed {
+        let Some(text) = &mut finding.found else { continue };
+        let tells = secrets.as_ref().is_some_and(|it| it.are_in(text))
+            || found.unread.iter().any(|it| text.contains(&**it));
+        if tells {
+            *text = HIDDEN.into();
+        } else if let Some((end, _)) = text.char_indices().nth(SHOWN) {
+            *text = format!("{}…", text.get(..end).unwrap_or_default()).into();
+        }
+    }
+    found
 }

@@ -5,41 +5,65 @@ use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 use jiff::{Timestamp, ToSpan};
 use rust_decimal::Decimal;
 
+use super::{
+    Found, Tally,
+    document::{MOST_READS, incomplete},
+};
 use crate::{
     finding::{Check, Finding, Outcome},
-    interpret::{Complaint, Reading, canonical_text},
+    interpret::{Complaint, Kind, Reading, canonical_text},
     mapping::plan::{FieldPlan, FieldRules, From, Shape},
+    mask::{HIDDEN, shown},
     origin::Origin,
-    ports::{Defect, RawField, RawRecord},
+    ports::{RawField, RawRecord},
     record::{Field, Record, Value},
-    rule::{Clock, Operand, Rule, bindings::RecordBindings},
+    rule::{Clock, Operand, Root, Rule, bindings::RecordBindings},
 };
 
-/// Longest text shown as `found`.
-const SHOWN: usize = 120;
+/// Most words of a `one_of` that a finding names.
+const MOST_WORDS: usize = 50;
+
+/// Most texts of masked fields that are kept to be recognised in other fields of their record.
+const MOST_UNREAD: usize = 16;
 
 /// Interprets records one after the other and collects what it finds.
 pub(super) struct Reader<'a> {
-    clock: &'a Clock,
-    pub(super) findings: Vec<Finding>,
+    pub(super) clock: &'a Clock,
+    /// What is listed of the document so far.
+    pub(super) tally: Tally,
+    /// Where the newest record stands.
+    pub(super) place: Option<Origin>,
+    found: Found,
     path: String,
+    /// Inside a masked list everything is masked.
+    is_hidden: bool,
+    /// Values of lists around items that the items' rules have read.
+    reads: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(clock: &'a Clock) -> Self {
-        Self { clock, findings: Vec::new(), path: String::new() }
+        let (tally, found) = (Tally::default(), Found::default());
+        Self { clock, tally, place: None, found, path: String::new(), is_hidden: false, reads: 0 }
     }
 
-    /// One record; `prefix` leads the names in findings.
-    pub(super) fn record(&mut self, shape: &Arc<Shape>, raw: RawRecord, prefix: &str) -> Record {
+    /// One record and what was found in it; `prefix` leads the names in findings.
+    pub(super) fn record(&mut self, shape: &Arc<Shape>, raw: RawRecord, prefix: &str) -> (Record, Found) {
         self.path.clear();
         self.path.push_str(prefix);
-        self.fields(shape, raw, None)
+        self.place = Some(raw.origin);
+        let record = self.fields(shape, raw.fields, None);
+        (record, std::mem::take(&mut self.found))
     }
 
-    fn fields(&mut self, shape: &Arc<Shape>, raw: RawRecord, outer: Option<&RecordBindings<'_>>) -> Record {
+    fn fields(
+        &mut self,
+        shape: &Arc<Shape>,
+        raws: Vec<RawField>,
+        outer: Option<&RecordBindings<'_>>,
+    ) -> Record {
         let mut record = Record::empty(Arc::clone(shape));
-        let mut raws = raw.fields.into_iter();
+        let mut raws = raws.into_iter();
         for (slot, plan) in shape.fields.iter().enumerate() {
             let raw = raws.next().unwrap_or(RawField::Absent { at: None });
             let mark = self.path.len();
@@ -64,13 +88,26 @@ impl<'a> Reader<'a> {
             From::Addresses(_) | From::Model => self.read(plan, raw),
             From::Constant(text) => self.clean(plan, text, Origin::Constant),
             From::Computed(rule) => {
-                let field = self.computed(plan, rule, so_far, outer);
-                self.absent_if_none(plan, field, None)
+                match self.compute(rule, so_far, outer).and_then(|it| into_value(plan, it)) {
+                    Ok(Some(value)) => {
+                        let text = canonical_text(&value);
+                        self.check(plan, &value, &text, &Origin::Computed);
+                        Some(Field { value, origin: Origin::Computed, raw: None })
+                    }
+                    Ok(None) => self.absent(plan, None),
+                    Err(failure) => {
+                        let outcome = plan.rules.otherwise.unwrap_or(Outcome::Review);
+                        let expected = Cow::Owned(format!("a value from `compute`: {failure}"));
+                        self.push(Check::RuleFailed, outcome, self.place.clone(), expected, None);
+                        None
+                    }
+                }
             }
-            From::Each { shape, .. } => {
-                let RawField::Items(items) = raw else { return self.absent(plan, None) };
-                self.list(plan, shape, items, so_far, outer)
-            }
+            From::Each { shape, .. } => match raw {
+                RawField::Items(items) => self.list(plan, shape, items, so_far, outer),
+                RawField::Absent { at } => self.absent(plan, at),
+                RawField::Text { origin, .. } => self.absent(plan, Some(origin)),
+            },
         }
     }
 
@@ -78,7 +115,10 @@ impl<'a> Reader<'a> {
         let (text, origin) = match raw {
             RawField::Text { text, origin } => (text, origin),
             RawField::Absent { at } => return self.absent(plan, at),
-            RawField::Items(_) => return self.absent(plan, None),
+            RawField::Items(items) => {
+                let at = items.into_iter().next().map(|it| it.origin);
+                return self.absent(plan, at);
+            }
         };
         match plan.codec.read(&text) {
             Reading::Value(value) => self.keep(plan, value, text, origin),
@@ -89,6 +129,10 @@ impl<'a> Reader<'a> {
             Reading::Empty => self.absent(plan, Some(origin)),
             Reading::Unreadable(complaint) => {
                 self.complain(plan, complaint, &text, &origin);
+                if self.hides(plan) && text.chars().nth(3).is_some() && self.found.unread.len() < MOST_UNREAD
+                {
+                    self.found.unread.push(text);
+                }
                 None
             }
         }
@@ -96,11 +140,7 @@ impl<'a> Reader<'a> {
 
     fn keep(&mut self, plan: &FieldPlan, value: Value, text: Box<str>, origin: Origin) -> Option<Field> {
         self.check(plan, &value, &text, &origin);
-        let raw = match &value {
-            Value::Text(clean) if **clean == *text => None,
-            other if !matches!(other, Value::Text(_)) && canonical_text(other) == *text => None,
-            _ => Some(text),
-        };
+        let raw = (!is_spelt(&value, &text)).then_some(text);
         Some(Field { value, origin, raw })
     }
 
@@ -119,15 +159,6 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn absent_if_none(
-        &mut self,
-        plan: &FieldPlan,
-        field: Option<Field>,
-        at: Option<Origin>,
-    ) -> Option<Field> {
-        field.or_else(|| self.absent(plan, at))
-    }
-
     /// A value that the mapping itself spells: it was checked when the mapping was compiled.
     fn clean(&mut self, plan: &FieldPlan, text: &str, origin: Origin) -> Option<Field> {
         match plan.codec.read_clean(text) {
@@ -136,26 +167,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn computed(
+    fn compute<'r>(
         &mut self,
-        plan: &FieldPlan,
-        rule: &Rule,
-        so_far: &Record,
-        outer: Option<&RecordBindings<'_>>,
-    ) -> Option<Field> {
+        rule: &'r Rule,
+        so_far: &'r Record,
+        outer: Option<&'r RecordBindings<'r>>,
+    ) -> Result<Operand<'static>, String> {
         let bindings = RecordBindings { outer, ..RecordBindings::of(so_far) };
-        let value = match rule.run(&bindings, self.clock) {
-            Ok(operand) => into_value(plan, operand)?,
-            Err(failure) => {
-                let otherwise = plan.rules.otherwise.unwrap_or(Outcome::Review);
-                let expected = Cow::Owned(format!("a value from `compute`: {failure}"));
-                self.push(Check::RuleFailed, otherwise, None, expected, None);
-                return None;
-            }
-        };
-        let text = canonical_text(&value);
-        self.check(plan, &value, &text, &Origin::Computed);
-        Some(Field { value, origin: Origin::Computed, raw: None })
+        self.reads =
+            self.reads.saturating_add(if outer.is_some() { read_around(rule, &bindings) } else { 0 });
+        if self.reads > MOST_READS {
+            return Err("there are too many values to look at for each item".into());
+        }
+        rule.run(&bindings, self.clock).map(owned).map_err(|failure| failure.to_string())
     }
 
     fn list(
@@ -169,14 +193,17 @@ impl<'a> Reader<'a> {
         let origin = items.first().map(|it| it.origin.clone());
         let Some(origin) = origin else { return self.absent(plan, None) };
         let around = RecordBindings { outer, ..RecordBindings::of(so_far) };
-        let mark = self.path.len();
+        let (mark, was_hidden) = (self.path.len(), self.is_hidden);
+        self.is_hidden = self.hides(plan);
         let mut records = Vec::with_capacity(items.len());
         for (index, raw) in items.into_iter().enumerate() {
             let _ = write!(self.path, "[{}].", index.saturating_add(1));
-            records.push(self.fields(shape, raw, Some(&around)));
+            records.push(self.fields(shape, raw.fields, Some(&around)));
             self.path.truncate(mark);
         }
         self.unique_items(shape, &records);
+        self.complete_items(shape, &records, &origin);
+        self.is_hidden = was_hidden;
         let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
         self.length(plan, count, "items", None, &origin);
         Some(Field { value: Value::List(records), origin, raw: None })
@@ -184,19 +211,30 @@ impl<'a> Reader<'a> {
 
     fn unique_items(&mut self, shape: &Shape, records: &[Record]) {
         for (slot, plan) in shape.fields.iter().enumerate().filter(|(_, plan)| plan.rules.unique) {
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = std::collections::HashSet::with_capacity(records.len());
             for (index, field) in records.iter().enumerate().filter_map(|(i, it)| Some((i, it.at(slot)?))) {
                 let text = canonical_text(&field.value);
-                if !seen.insert(text.clone()) {
-                    let mark = self.path.len();
-                    let _ = write!(self.path, "[{}].{}", index.saturating_add(1), plan.name);
-                    let otherwise = plan.rules.otherwise.unwrap_or(Outcome::Review);
-                    let found = shown(plan, &text);
-                    let expected = Cow::Borrowed("a value that no other item has");
-                    self.push(Check::Unique, otherwise, Some(field.origin.clone()), expected, Some(found));
-                    self.path.truncate(mark);
+                if !seen.contains(&text) {
+                    seen.insert(text);
+                    continue;
                 }
+                let mark = self.path.len();
+                let _ = write!(self.path, "[{}].{}", index.saturating_add(1), plan.name);
+                self.fail(plan, Check::Unique, "a value that no other item has", &text, &field.origin);
+                self.path.truncate(mark);
             }
+        }
+    }
+
+    /// `complete` of an item's field counts over the items of its list.
+    fn complete_items(&mut self, shape: &Shape, records: &[Record], origin: &Origin) {
+        for (slot, plan) in shape.fields.iter().enumerate() {
+            let Some((expected, found)) = incomplete(plan, slot, records) else { continue };
+            let mark = self.path.len();
+            let _ = write!(self.path, ".{}", plan.name);
+            let outcome = plan.rules.otherwise.unwrap_or(Outcome::Review);
+            self.push(Check::Complete, outcome, Some(origin.clone()), expected.into(), Some(found.into()));
+            self.path.truncate(mark);
         }
     }
 
@@ -225,7 +263,7 @@ impl<'a> Reader<'a> {
         if let Some(words) = &rules.one_of {
             let text = clean_text(value);
             if !words.iter().any(|word| *word == *text) {
-                self.fail(plan, Check::OneOf, format!("one of {}", words.join(", ")), raw, origin);
+                self.fail(plan, Check::OneOf, one_of(words), raw, origin);
             }
         }
         if let Some(most) = rules.max_age
@@ -241,25 +279,50 @@ impl<'a> Reader<'a> {
         let Some((least, most)) = plan.rules.length else { return };
         if least.is_some_and(|it| count < it) || most.is_some_and(|it| count > it) {
             let expected = format!("{} {unit}", bounds(least, most));
-            let found = raw.map(|raw| shown(plan, raw)).unwrap_or_else(|| format!("{count} {unit}").into());
-            let otherwise = plan.rules.otherwise.unwrap_or(Outcome::Review);
-            self.push(Check::Length, otherwise, Some(origin.clone()), Cow::Owned(expected), Some(found));
+            let counted = format!("{count} {unit}");
+            match raw {
+                Some(raw) => self.fail(plan, Check::Length, expected, raw, origin),
+                // How many items a list has is no value of it.
+                None => {
+                    let outcome = plan.rules.otherwise.unwrap_or(Outcome::Review);
+                    let found = Some(counted.into());
+                    self.push(Check::Length, outcome, Some(origin.clone()), expected.into(), found);
+                }
+            }
         }
     }
 
     fn complain(&mut self, plan: &FieldPlan, complaint: Complaint, raw: &str, origin: &Origin) {
         // An unreadable value of a field that must be there is as bad as none.
         let default = match (complaint.check, plan.rules.required) {
-            (Check::Type | Check::Codes, Some(required)) => required.max(Outcome::Review),
+            (Check::Type, Some(required)) => required.max(Outcome::Review),
             _ => Outcome::Review,
         };
         let outcome = plan.rules.otherwise.unwrap_or(default);
-        self.push(complaint.check, outcome, Some(origin.clone()), complaint.expected, Some(shown(plan, raw)));
+        let found = self.shown(plan, raw);
+        self.push(complaint.check, outcome, Some(origin.clone()), complaint.expected, Some(found));
     }
 
-    fn fail(&mut self, plan: &FieldPlan, check: Check, expected: String, raw: &str, origin: &Origin) {
+    fn fail(
+        &mut self,
+        plan: &FieldPlan,
+        check: Check,
+        expected: impl Into<Cow<'static, str>>,
+        raw: &str,
+        origin: &Origin,
+    ) {
         let outcome = plan.rules.otherwise.unwrap_or(Outcome::Review);
-        self.push(check, outcome, Some(origin.clone()), Cow::Owned(expected), Some(shown(plan, raw)));
+        let found = self.shown(plan, raw);
+        self.push(check, outcome, Some(origin.clone()), expected.into(), Some(found));
+    }
+
+    fn hides(&self, plan: &FieldPlan) -> bool {
+        self.is_hidden || plan.mask.is_some()
+    }
+
+    /// `found`, not yet cut: what is masked is looked for in the whole text first.
+    fn shown(&self, plan: &FieldPlan, raw: &str) -> Box<str> {
+        if self.is_hidden { HIDDEN.into() } else { shown(plan, raw).into() }
     }
 
     fn push(
@@ -270,56 +333,55 @@ impl<'a> Reader<'a> {
         expected: Cow<'static, str>,
         found: Option<Box<str>>,
     ) {
-        self.findings.push(Finding {
-            check,
-            outcome,
-            field: self.path.as_str().into(),
-            origin,
-            expected,
-            found,
-            say: None,
-        });
+        let field = self.path.as_str().into();
+        let finding = Finding { check, outcome, field, origin, expected, found, say: None };
+        self.tally.add(&mut self.found, finding);
     }
 }
 
-/// What an extractor could not read, as a finding of the field that it names.
-pub(super) fn from_defect(shape: &Shape, defect: &Defect) -> Finding {
-    let plan = plan_of(shape, &defect.field);
-    let outcome = plan.and_then(|it| it.rules.otherwise).unwrap_or(Outcome::Review);
-    let masked = plan.is_some_and(|it| it.mask.is_some());
-    let found = defect.found.as_deref().map(|text| if masked { "***".into() } else { cut(text) });
-    Finding {
-        check: defect.check,
-        outcome,
-        field: defect.field.clone(),
-        origin: Some(defect.origin.clone()),
-        expected: Cow::Owned(defect.expected.clone()),
-        found,
-        say: None,
+/// How many values of lists around an item a rule reads for it.
+fn read_around(rule: &Rule, bindings: &RecordBindings<'_>) -> usize {
+    let size = |slot: &crate::rule::Slot| {
+        let Root::Outer(levels) = slot.root else { return 0 };
+        let first = slot.path.first().copied().map(usize::from);
+        match first.and_then(|at| bindings.around(levels)?.at(at)).map(|field| &field.value) {
+            Some(Value::List(items)) => items.len(),
+            _ => 0,
+        }
+    };
+    rule.slots().into_iter().map(size).fold(0, usize::saturating_add)
+}
+
+/// A rule's value, apart from the record that it was read from.
+fn owned(operand: Operand<'_>) -> Operand<'static> {
+    match operand {
+        Operand::Text(text) => Operand::Text(Cow::Owned(text.into_owned())),
+        Operand::Number(number) => Operand::Number(number),
+        Operand::Bool(truth) => Operand::Bool(truth),
+        Operand::Date(date) => Operand::Date(date),
+        Operand::Time(time) => Operand::Time(time),
+        Operand::DateTime(at) => Operand::DateTime(at),
+        Operand::Duration(length) => Operand::Duration(length),
+        Operand::Bytes(count) => Operand::Bytes(count),
+        // A list is no value of a field: the checker refuses such rules.
+        Operand::Missing | Operand::List(_) => Operand::Missing,
     }
 }
 
-/// The plan of `lines[2].amount`.
-fn plan_of<'a>(shape: &'a Shape, name: &str) -> Option<&'a FieldPlan> {
-    let (head, rest) = name.split_once('.').map_or((name, None), |(head, rest)| (head, Some(rest)));
-    let head = head.split('[').next().unwrap_or(head);
-    let plan = shape.fields.get(shape.slot(head)?)?;
-    match (rest, &plan.from) {
-        (Some(rest), From::Each { shape, .. }) => plan_of(shape, rest),
-        _ => Some(plan),
+/// True where the text is the value's own canonical text. Most legacy spellings differ in length already.
+fn is_spelt(value: &Value, text: &str) -> bool {
+    match value {
+        Value::Text(clean) => **clean == *text,
+        Value::Date(_) if text.len() != "2026-01-31".len() => false,
+        Value::Bool(truth) => text == if *truth { "true" } else { "false" },
+        other => canonical_text(other) == *text,
     }
 }
 
-/// `found` as it may be shown: masked fields never are.
-pub(super) fn shown(plan: &FieldPlan, raw: &str) -> Box<str> {
-    if plan.mask.is_some() { "***".into() } else { cut(raw) }
-}
-
-fn cut(text: &str) -> Box<str> {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
-        None => text.into(),
-    }
+fn one_of(words: &[String]) -> String {
+    let named = words.iter().take(MOST_WORDS).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if words.len() > MOST_WORDS { ", …" } else { "" };
+    format!("one of {named}{more}")
 }
 
 fn clean_text(value: &Value) -> Cow<'_, str> {
@@ -374,12 +436,12 @@ fn humane(age: std::time::Duration) -> String {
     }
 }
 
-/// A rule's value as the field's type.
-fn into_value(plan: &FieldPlan, operand: Operand<'_>) -> Option<Value> {
-    use crate::interpret::Kind;
-    Some(match operand {
+/// A rule's value as the field's type. What is no such value is not bent into one.
+fn into_value(plan: &FieldPlan, operand: Operand<'_>) -> Result<Option<Value>, String> {
+    Ok(Some(match operand {
         Operand::Number(number) if plan.codec.kind() == Kind::Int => {
-            Value::Int(i64::try_from(number.round()).ok()?)
+            let whole = number.is_integer().then(|| i64::try_from(number.trunc()).ok()).flatten();
+            Value::Int(whole.ok_or_else(|| "the result is not a whole number of at most 64 bits".to_owned())?)
         }
         Operand::Number(number) => Value::Decimal(number),
         Operand::Text(text) => Value::Text(text.into()),
@@ -387,6 +449,6 @@ fn into_value(plan: &FieldPlan, operand: Operand<'_>) -> Option<Value> {
         Operand::Date(date) => Value::Date(date),
         Operand::Time(time) => Value::Time(time),
         Operand::DateTime(at) => Value::DateTime { at, offset: jiff::tz::Offset::UTC },
-        Operand::Missing | Operand::Duration(_) | Operand::Bytes(_) | Operand::List(_) => return None,
-    })
+        Operand::Missing | Operand::Duration(_) | Operand::Bytes(_) | Operand::List(_) => return Ok(None),
+    }))
 }

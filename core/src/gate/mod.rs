@@ -5,14 +5,22 @@
 
 mod document;
 mod fields;
+mod places;
+mod tally;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
+pub(crate) use self::{
+    document::MOST_READS,
+    tally::{Found, Tally},
+};
+use self::{fields::Reader, places::Places};
 use crate::{
     document::Document,
-    finding::{Finding, Outcome},
+    finding::{Check, Finding, Outcome},
     mapping::plan::Mapping,
-    ports::Extraction,
+    origin::Origin,
+    ports::{Extraction, RawRecord},
     record::Record,
     rule::Clock,
 };
@@ -25,6 +33,11 @@ impl Admitted {
     /// The record that passed.
     pub fn record(&self) -> &Record {
         &self.0
+    }
+
+    /// The record, when nobody needs the proof any more.
+    pub(crate) fn into_record(self) -> Record {
+        self.0
     }
 
     /// The same proof over the record with masked values: hiding values takes nothing from what was admitted.
@@ -45,11 +58,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn of(record: Record, findings: Vec<Finding>) -> Self {
-        match findings.iter().map(|it| it.outcome).max().unwrap_or(Outcome::Pass) {
-            Outcome::Pass | Outcome::Note => Self::Admit(Admitted(record), findings),
-            Outcome::Review => Self::Review(record, findings),
-            Outcome::Reject => Self::Reject(record, findings),
+    fn of(record: Record, found: Found) -> Self {
+        match found.worst {
+            Outcome::Pass | Outcome::Note => Self::Admit(Admitted(record), found.listed),
+            Outcome::Review => Self::Review(record, found.listed),
+            Outcome::Reject => Self::Reject(record, found.listed),
         }
     }
 
@@ -81,43 +94,86 @@ impl Verdict {
 /// What the gate decided about a document.
 #[derive(Debug)]
 pub struct Judgement {
-    /// One for each record that `only` kept, in document order.
+    /// One for each record that `only` kept, in document order; one for a document that should have a record and has
+    /// none. Empty only where `only` kept none.
     pub verdicts: Vec<Verdict>,
     /// The record that closes the document.
     pub trailer: Option<Record>,
+    /// How many findings the verdicts list, and what the others are.
+    pub(crate) tally: Tally,
+    /// What is to be said where there is no verdict; never worse than a note.
+    pub(crate) remarks: Vec<Finding>,
 }
 
-/// Judges everything that was read from a document.
+/// Judges everything that was read from a document. At most about 1,000 findings are listed; a verdict counts them all.
 ///
-/// A document that yields no record although the mapping expects one or more (no `source.each`) still gets a verdict:
-/// extractors return one record whose fields are absent.
+/// A defect belongs to the record that it stands in, and to every record where it stands in none. A document without
+/// any record is refused, whatever its extractor says about that.
 pub fn judge(mapping: &Mapping, document: &Document, extraction: Extraction) -> Judgement {
     let clock = clock_of(mapping, document);
-    let mut reader = fields::Reader::new(&clock);
-    let trailer = match (&mapping.source.trailer, extraction.trailer) {
-        (Some(shape), Some(raw)) => Some(reader.record(shape, raw, "trailer.")),
-        _ => None,
-    };
-    let trailer_findings = std::mem::take(&mut reader.findings);
+    let mut reader = Reader::new(&clock);
+    let Extraction { records: raws, defects, trailer, .. } = extraction;
+    let is_empty = raws.is_empty();
+    let mut places = Places::for_defects(&defects);
+    let mut of_all: Vec<Finding> = Vec::new();
 
-    let mut records = Vec::with_capacity(extraction.records.len());
-    let mut findings = Vec::with_capacity(extraction.records.len());
-    for raw in extraction.records {
-        let record = reader.record(&mapping.record, raw, "");
-        let found = std::mem::take(&mut reader.findings);
-        if document::keeps(mapping, &record, &clock) {
+    let trailer = mapping.source.trailer.as_ref().map(|shape| {
+        let (record, found) = reader.record(shape, trailer.unwrap_or_else(no_trailer), "trailer.");
+        of_all.extend(if found.hides_worst() { reader.tally.rest() } else { None });
+        of_all.extend(document::presentable(&record, found).listed);
+        record
+    });
+    let (mut records, mut findings) = (Vec::with_capacity(raws.len()), Vec::with_capacity(raws.len()));
+    for raw in raws {
+        let before = reader.tally;
+        let (record, mut found) = reader.record(&mapping.record, raw, "");
+        let keeps = document::keeps(mapping, &record, &mut reader, &mut found);
+        places.note(reader.place.as_ref(), keeps.then_some(records.len()));
+        if keeps {
             records.push(record);
             findings.push(found);
+        } else {
+            reader.tally = before;
         }
     }
-    if let Some(first) = findings.first_mut() {
-        first.extend(trailer_findings);
-        first.extend(extraction.defects.iter().map(|defect| fields::from_defect(&mapping.record, defect)));
+    let mut tally = reader.tally;
+    places.sort(mapping, &defects, &mut findings, &mut of_all, &mut tally);
+    if is_empty && !defects.iter().any(|it| it.check == Check::Required) {
+        of_all.push(no_record());
     }
-    document::check(mapping, &records, trailer.as_ref(), &clock, &mut findings);
-    let verdicts =
-        records.into_iter().zip(findings).map(|(record, found)| Verdict::of(record, found)).collect();
-    Judgement { verdicts, trailer }
+    document::check(mapping, &records, trailer.as_ref(), &clock, &mut findings, &mut of_all, &mut tally);
+    if records.is_empty() {
+        let worst = of_all.iter().map(|it| it.outcome).max().unwrap_or(Outcome::Pass);
+        if worst < Outcome::Review {
+            return Judgement { verdicts: Vec::new(), trailer, tally, remarks: of_all };
+        }
+        records.push(nothing_read(mapping));
+        findings.push(Found::default());
+    }
+    of_all.iter().for_each(|finding| tally.share(&mut findings, finding));
+    let verdicts = records.into_iter().zip(findings).map(|(record, found)| {
+        let found = document::presentable(&record, found);
+        Verdict::of(record, found)
+    });
+    Judgement { verdicts: verdicts.collect(), trailer, tally, remarks: Vec::new() }
+}
+
+/// A trailer that the extractor did not find: each field that must be there is a finding.
+fn no_trailer() -> RawRecord {
+    RawRecord { fields: Vec::new(), origin: Origin::Node { address: "/".into(), line: 0 } }
+}
+
+/// For an extractor that found no record and does not say so.
+fn no_record() -> Finding {
+    Finding {
+        check: Check::Required,
+        outcome: Outcome::Reject,
+        field: "records".into(),
+        origin: Some(Origin::Node { address: "/".into(), line: 0 }),
+        expected: Cow::Borrowed("at least one record"),
+        found: None,
+        say: None,
+    }
 }
 
 /// Time for this document's rules: its receipt, so that a run after a restart decides the same.

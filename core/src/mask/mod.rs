@@ -83,6 +83,21 @@ pub fn masks_any(shape: &Shape) -> bool {
         .any(|plan| plan.mask.is_some() || matches!(&plan.from, From::Each { shape, .. } if masks_any(shape)))
 }
 
+/// The masked values of one record, to keep them out of what is said about its other fields.
+pub(crate) struct Secrets(Literals);
+
+impl Secrets {
+    /// All that [`Masking::hide`] looks for in other texts.
+    pub(crate) fn of(record: &Record) -> Self {
+        Self(Literals::of(record))
+    }
+
+    /// True where the text holds one of them.
+    pub(crate) fn are_in(&self, text: &str) -> bool {
+        !self.0.find(text).is_empty()
+    }
+}
+
 impl Masking {
     /// Masking of this mapping, with a hash key of its own: `mask: hash` gives the same hash for the same value as
     /// long as this value lives.

@@ -6,8 +6,9 @@
 mod tasks;
 mod waiting;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout_at},
@@ -34,8 +35,14 @@ const BATCH: usize = 8;
 const POLL: Duration = Duration::from_secs(2);
 /// How often a lease is renewed while its job is worked on; stores lease for a multiple of this.
 const RENEWAL: Duration = Duration::from_secs(10);
-/// How often a job that another worker has is looked at.
-const GLANCE: Duration = Duration::from_millis(50);
+/// How often a job that another worker has is looked at, at first and at last.
+const GLANCE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// Pause before a result is stored once more; it doubles each time.
+const STORE_AGAIN: Duration = Duration::from_millis(50);
+/// How often it is tried to store a result.
+const STORE_TRIES: u32 = 6;
+/// When a job is looked at again whose flow is not served.
+const UNSERVED: Duration = Duration::from_secs(600);
 
 /// What an operator sets.
 #[derive(Debug, Clone)]
@@ -121,7 +128,8 @@ impl Runner {
             (None, true) => self.call_once(work).await,
             (None, false) => {
                 let id = JobId::fresh();
-                let reply = work.run(id).await?;
+                // Cancel-safe: nothing was accepted that would have to be finished.
+                let reply = within(until, work.run(id)).await?;
                 Ok((id, Arc::new(reply)))
             }
         }
@@ -153,7 +161,7 @@ impl Runner {
         };
         // Registered before it is submitted: a second call with the key that finds it stored finds it here as well.
         let working = self.under_way.begin(id);
-        let (id, reply) = match store.submit(job).await? {
+        let (id, reply) = match within(until, store.submit(job)).await? {
             Submission::Accepted(lease) => {
                 let watcher = working.watcher();
                 let (runner, keeper) = (Arc::clone(self), Arc::clone(&store));
@@ -191,7 +199,7 @@ impl Runner {
                         Err(fault) => Landing::failed(&fault),
                     };
                     working.land(landing.clone());
-                    runner.recent.landed(&landing);
+                    runner.recent.landed(&name, &key, id, &landing);
                 });
                 Ok((id, wait(watcher, until, id).await?))
             }
@@ -209,6 +217,7 @@ impl Runner {
     ) -> Result<Arc<Reply>, Fault> {
         let id = job.id;
         let mut known = Some(job);
+        let mut pause = GLANCE.0;
         loop {
             match known.map(|job| job.state) {
                 Some(JobState::Answered { reply } | JobState::Returned { reply }) => {
@@ -226,11 +235,12 @@ impl Runner {
             if let Some(watcher) = self.under_way.watch(id) {
                 return wait(watcher, until, id).await;
             }
-            if Instant::now() + GLANCE >= until {
+            if Instant::now() + pause >= until {
                 return Err(late(id));
             }
-            sleep(GLANCE).await;
-            known = store.find(id).await?;
+            sleep(pause).await;
+            pause = (pause * 2).min(GLANCE.1);
+            known = within(until, store.find(id)).await?;
         }
     }
 
@@ -250,46 +260,56 @@ impl Runner {
             fault = lose(&store, &lease) => Err(fault),
         };
         match result {
-            Ok(reply) => match store.answer(lease, reply.clone()).await {
+            Ok(reply) => match keep(store.as_ref(), lease, &reply).await {
                 Ok(()) => Landing::Replied(Arc::new(reply)),
                 Err(fault) => {
-                    tracing::error!(job = %id, flow = %name, %fault, "a result could not be stored");
+                    // The lease runs out, and the job is finished from the queue.
+                    tracing::error!(job = %id, flow = %name, %fault, cause = cause(&fault), "a result could not be stored");
                     Landing::failed(&fault)
                 }
             },
             Err(fault) => {
-                let ended = if may_be_retried(&fault) && attempt < ATTEMPTS {
-                    store.release(lease, backoff(attempt, fault.recovery)).await
-                } else {
-                    store.bury(lease, fault.to_string()).await
-                };
                 tracing::warn!(job = %id, flow = %name, attempt, %fault, cause = cause(&fault), "a job failed");
-                if let Err(fault) = ended {
-                    tracing::error!(job = %id, %fault, "the end of a job could not be stored");
-                }
+                end(store.as_ref(), lease, attempt, &fault).await;
                 Landing::failed(&fault)
             }
         }
     }
 
-    /// Claims what was interrupted or put back, for as long as the process takes work.
+    /// Claims what was interrupted or put back, for as long as the process takes work. Each job has a task of its own:
+    /// one that takes long, or panics, stands in no other's way.
     async fn resume(self: Arc<Self>, store: Arc<dyn JobStore>) {
+        let places = Arc::new(Semaphore::new(BATCH));
         while !self.tasks.is_draining() {
-            let claimed = match store.claim(BATCH).await {
+            // Cancel-safe: a place that is not taken goes to the next who waits.
+            let place = tokio::select! {
+                place = Arc::clone(&places).acquire_owned() => place,
+                () = self.tasks.draining() => return,
+            };
+            let Ok(place) = place else { return };
+            let mut free = vec![place];
+            free.extend(std::iter::from_fn(|| Arc::clone(&places).try_acquire_owned().ok()));
+            let claimed = match store.claim(free.len()).await {
                 Ok(claimed) => claimed,
                 Err(fault) => {
-                    tracing::error!(%fault, "the store could not be asked for work");
+                    tracing::error!(%fault, cause = cause(&fault), "the store could not be asked for work");
                     Vec::new()
                 }
             };
             if claimed.is_empty() {
+                drop(free);
                 // Cancel-safe: both only wait.
                 tokio::select! { () = sleep(POLL) => {}, () = self.tasks.draining() => {} }
                 continue;
             }
             tracing::info!(jobs = claimed.len(), "finishing interrupted jobs");
-            let batch = claimed.into_iter().map(|one| self.finish(&store, one));
-            futures_util::future::join_all(batch).await;
+            for (one, place) in claimed.into_iter().zip(free) {
+                let (runner, store) = (Arc::clone(&self), Arc::clone(&store));
+                self.tasks.spawn(async move {
+                    runner.finish(&store, one).await;
+                    drop(place);
+                });
+            }
         }
     }
 
@@ -298,21 +318,25 @@ impl Runner {
         let (id, attempt) = (job.id, attempts(&job.state));
         let found = self.flows.iter().find(|flow| flow.mapping.name == job.flow);
         let prepared = match found {
-            None => Err(Fault::new(FaultCode::NotFound, "the flow of this job is not served any more")),
-            Some(_) if attempt > ATTEMPTS => Err(Fault::new(FaultCode::Internal, "interrupted too often")),
+            _ if attempt > ATTEMPTS => Err(Fault::new(FaultCode::Internal, "interrupted too often")),
+            // Another process, or this one with its mapping back in place, may serve it: nothing accepted is lost.
+            None => Err(Fault::new(FaultCode::NotFound, "the flow of this job is not served here")
+                .recovery(Recovery::RetryAfter(UNSERVED))),
             Some(flow) => flow.extract(&job.document).map(|extraction| (flow, extraction)),
         };
         let (flow, extraction) = match prepared {
             Ok(prepared) => prepared,
             Err(fault) => {
                 tracing::error!(job = %id, flow = %job.flow, %fault, "a job can not be finished");
-                if let Err(fault) = store.bury(lease, fault.to_string()).await {
-                    tracing::error!(job = %id, %fault, "the end of a job could not be stored");
-                }
-                return;
+                return end(store.as_ref(), lease, attempt, &fault).await;
             }
         };
-        let Ok(permit) = Arc::clone(&self.calls).acquire_owned().await else { return };
+        // Cancel-safe: waiting for room changes nothing; without the lease the work is another's.
+        let permit = tokio::select! {
+            permit = Arc::clone(&self.calls).acquire_owned() => permit,
+            _ = lose(store, &lease) => return,
+        };
+        let Ok(permit) = permit else { return };
         let until = Instant::now() + flow.mapping.deadline;
         let working = self.under_way.begin(id);
         let work = Work { flow: Arc::clone(flow), document: job.document, extraction, until, permit };
@@ -350,10 +374,23 @@ impl Work {
     async fn run(self, ticket: JobId) -> Result<Reply, Fault> {
         let reserve = (self.flow.mapping.deadline / 20).min(Duration::from_millis(200));
         let Self { flow, document, extraction, until, permit } = self;
-        let result = flow.run(&document, extraction, ticket, until - reserve).await;
+        let running = flow.run(&document, extraction, ticket, until - reserve);
+        // What a panic leaves behind is dropped with the future; flows share nothing that it could have broken.
+        let result = AssertUnwindSafe(running).catch_unwind().await;
         drop(permit);
-        result
+        result.unwrap_or_else(|_| {
+            tracing::error!(job = %ticket, flow = %flow.mapping.name, "the work on a document panicked");
+            let fault = Fault::new(FaultCode::Internal, "the work on this document ended without a result");
+            Err(fault.recovery(Recovery::Retry))
+        })
     }
+}
+
+/// The result, or a fault once the time is over.
+async fn within<T>(until: Instant, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    timeout_at(until, work).await.unwrap_or_else(|_| {
+        Err(Fault::new(FaultCode::Deadline, "no result inside the deadline").recovery(Recovery::Retry))
+    })
 }
 
 async fn wait(watcher: Watcher, until: Instant, id: JobId) -> Result<Arc<Reply>, Fault> {
@@ -367,6 +404,39 @@ fn late(id: JobId) -> Fault {
 
 fn conflict(id: JobId) -> Fault {
     Fault::new(FaultCode::KeyConflict, format!("the key belongs to the job {id}, which has another document"))
+}
+
+/// Stores a result. A store that is full or locked for a moment gets a few more tries, longer than a caller may wait:
+/// the answer is paid for.
+async fn keep(store: &dyn JobStore, lease: Lease, reply: &Reply) -> Result<(), Fault> {
+    let Lease { job, token } = lease;
+    let (mut pause, mut tries) = (STORE_AGAIN, 1);
+    let fault = loop {
+        match store.answer(Lease { job, token }, reply.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(fault) if !may_be_retried(&fault) || tries >= STORE_TRIES => break fault,
+            Err(fault) => tracing::warn!(%job, %fault, tries, "a result is not stored yet"),
+        }
+        sleep(pause).await;
+        (pause, tries) = (pause * 2, tries + 1);
+    };
+    // A try that failed may have stored it all the same; then the next one is refused.
+    let known = if tries > 1 { store.find(job).await.ok().flatten() } else { None };
+    let is_stored = known.is_some_and(|job| job.state.reply() == Some(reply));
+    if is_stored { Ok(()) } else { Err(fault) }
+}
+
+/// Puts a job back or gives it up, as its fault and the number of its attempts say.
+async fn end(store: &dyn JobStore, lease: Lease, attempt: u32, fault: &Fault) {
+    let id = lease.job;
+    let ended = if may_be_retried(fault) && attempt < ATTEMPTS {
+        store.release(lease, backoff(attempt, fault.recovery)).await
+    } else {
+        store.bury(lease, fault.to_string()).await
+    };
+    if let Err(fault) = ended {
+        tracing::error!(job = %id, %fault, "the end of a job could not be stored");
+    }
 }
 
 /// Ends when the lease is lost; until then it is renewed.

@@ -107,9 +107,19 @@ pub(super) struct Recent {
 
 #[derive(Default)]
 struct Ring {
-    entries: HashMap<(Arc<str>, IdempotencyKey), (Hash, JobId, Watcher)>,
-    order: VecDeque<(Arc<str>, IdempotencyKey)>,
+    entries: HashMap<Name, Remembered>,
+    order: VecDeque<Name>,
     bytes: usize,
+}
+
+type Name = (Arc<str>, IdempotencyKey);
+
+struct Remembered {
+    fingerprint: Hash,
+    id: JobId,
+    watcher: Watcher,
+    /// Bytes of its reply; 0 while there is none.
+    weight: usize,
 }
 
 impl Ring {
@@ -117,10 +127,8 @@ impl Ring {
     fn shrink(&mut self) {
         while self.order.len() > Recent::MOST || self.bytes > Recent::MOST_BYTES {
             let Some(oldest) = self.order.pop_front() else { return };
-            if let Some((_, _, watcher)) = self.entries.remove(&oldest)
-                && let Some(landing) = &*watcher.borrow()
-            {
-                self.bytes = self.bytes.saturating_sub(landing.weight());
+            if let Some(gone) = self.entries.remove(&oldest) {
+                self.bytes = self.bytes.saturating_sub(gone.weight);
             }
         }
     }
@@ -140,9 +148,15 @@ impl Recent {
     const MOST_BYTES: usize = 16 << 20;
 
     /// A remembered call ended: its reply counts from now on.
-    pub(super) fn landed(&self, landing: &Landing) {
+    pub(super) fn landed(&self, flow: &Arc<str>, key: &IdempotencyKey, id: JobId, landing: &Landing) {
         let mut ring = lock(&self.inner);
-        ring.bytes = ring.bytes.saturating_add(landing.weight());
+        let weight = landing.weight();
+        let Some(call) = ring.entries.get_mut(&(Arc::clone(flow), key.clone())).filter(|it| it.id == id)
+        else {
+            return;
+        };
+        call.weight = weight;
+        ring.bytes = ring.bytes.saturating_add(weight);
         ring.shrink();
     }
 
@@ -159,13 +173,17 @@ impl Recent {
         let name = (Arc::clone(flow), key.clone());
         match ring.entries.get(&name) {
             // A call that failed is not an answer: the key is free again.
-            Some((_, _, known)) if failed(known) => {}
-            Some((known, id, watcher)) if *known == fingerprint => return Seen::Same(*id, watcher.clone()),
-            Some((_, id, _)) => return Seen::Other(*id),
+            Some(known) if failed(&known.watcher) => {}
+            Some(known) if known.fingerprint == fingerprint => {
+                return Seen::Same(known.id, known.watcher.clone());
+            }
+            Some(known) => return Seen::Other(known.id),
             None => {}
         }
-        if ring.entries.insert(name.clone(), (fingerprint, id, watcher())).is_none() {
-            ring.order.push_back(name);
+        let call = Remembered { fingerprint, id, watcher: watcher(), weight: 0 };
+        match ring.entries.insert(name.clone(), call) {
+            None => ring.order.push_back(name),
+            Some(failed) => ring.bytes = ring.bytes.saturating_sub(failed.weight),
         }
         ring.shrink();
         Seen::New

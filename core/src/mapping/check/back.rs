@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        address::Path,
+        address::{Axis, Path},
         diagnostic::{Diagnostics, shown},
         file::{self, MappingFile, Overflow, WriteEntry, WriteField},
         plan::{self, Shape, Write, WriteFrom},
@@ -372,6 +372,11 @@ impl<'a> Writing<'a> {
                 let title = format!("`{}` has no meaning for a repeated place", shown(name));
                 diagnostics.push("M015", &key.span, title, "put it on a place inside `write`");
             }
+        }
+        if place.steps.last().is_some_and(|it| it.axis == Axis::Attribute) {
+            let title =
+                format!("`{}` is an attribute: it can not repeat", shown(key.text().unwrap_or_default()));
+            diagnostics.push("M020", &key.span, title, "not a repeated place");
         }
         let list = node.get("each")?;
         let (kind, slot) = names.find(list, diagnostics)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        address::{Address, AddressError, Path},
+        address::{Address, AddressError, Axis, Path},
         diagnostic::{Diagnostics, Span, shown},
         file::{Entry, Field, Fields, Mask},
         plan,
@@ -276,10 +276,9 @@ impl One<'_> {
     fn repeated(&self, node: &Node, diagnostics: &mut Diagnostics) -> Option<Path> {
         let text = node.text().filter(|_| !node.is_blank())?;
         match Path::parse(text, self.desk.kind, &self.desk.namespaces) {
-            Ok(path) => {
-                source::in_contract(self.desk, node, Direction::Request, self.base, &path, diagnostics)
-                    .then_some(path)
-            }
+            Ok(path) => (repeats(&path, node, diagnostics)
+                && source::in_contract(self.desk, node, Direction::Request, self.base, &path, diagnostics))
+            .then_some(path),
             Err(error) => {
                 report(&error, node, &format!("in the address of `{}`", shown(self.name)), diagnostics);
                 None
@@ -336,6 +335,19 @@ fn mask(mask: Mask) -> plan::Mask {
         Mask::Find => plan::Mask::Find,
         Mask::Drop => plan::Mask::Drop,
     }
+}
+
+/// False, and reported, where `each` names an attribute: an element has it once, and nothing stands below it.
+pub(super) fn repeats(path: &Path, node: &Node, diagnostics: &mut Diagnostics) -> bool {
+    let is_attribute = path.steps.last().is_some_and(|it| it.axis == Axis::Attribute);
+    if is_attribute {
+        let title =
+            format!("`{}` is an attribute: it does not repeat", shown(node.text().unwrap_or_default()));
+        diagnostics
+            .push("M020", &node.span, title, "not a repeated element")
+            .help("`each` names an element; read the attribute as a field of the item");
+    }
+    !is_attribute
 }
 
 /// Puts an address error into the file.

@@ -94,7 +94,12 @@ pub(super) fn desk<'a>(
     let each = at("each").and_then(|node| {
         let text = node.text().filter(|_| !node.is_blank())?;
         match Path::parse(text, desk.kind, &desk.namespaces) {
-            Ok(path) if in_contract(&desk, node, Direction::Request, &[], &path, diagnostics) => Some(path),
+            Ok(path)
+                if fields::repeats(&path, node, diagnostics)
+                    && in_contract(&desk, node, Direction::Request, &[], &path, diagnostics) =>
+            {
+                Some(path)
+            }
             // A path without steps: the fields below it are not checked against the contract.
             Ok(_) => Some(Path::default()),
             Err(error) => {

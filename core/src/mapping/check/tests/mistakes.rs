@@ -29,6 +29,16 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("review: PD, reject: RJ", "review: PD", &["M027 `status` can not write `reject`"]),
     ("Claim/LossDt", "Claim/LossDate", &["M028 `LossDate` is not in the contract"]),
     ("from: Amt,", "from: Amount,", &["M028 `Amount` is not in the contract"]),
+    (
+        "each: Claim/Lines/Line",
+        "each: Claim/Reserve/@cur",
+        &["M020 `Claim/Reserve/@cur` is an attribute: it does not repeat"],
+    ),
+    (
+        "timezone: Europe/Madrid",
+        "timezone: Europe/Madrid\n  each: Claim/Reserve/@cur",
+        &["M020 `Claim/Reserve/@cur` is an attribute: it does not repeat"],
+    ),
     ("each: Claim/Lines/Line", "each: Claim/Lines/Lin", &["M028 `Lin` is not in the contract"]),
     ("Result/FraudFlg:", "Result/FraudFlag:", &["M028 `FraudFlag` is not in the contract"]),
     (
