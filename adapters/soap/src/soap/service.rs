@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vestibule_core::{
-    document::{Document, IdempotencyKey},
+    document::{Document, Hash, IdempotencyKey},
     fault::{Fault, FaultCode},
     job::{JobId, Reply, ReplyBody},
     mapping::plan::Mapping,
@@ -48,6 +48,12 @@ struct Refused {
     message_id: Option<String>,
 }
 
+/// The key of a MessageID; of one that is no key as it stands (too long, a line break in it), its hash.
+fn key_of(message_id: &str) -> Option<IdempotencyKey> {
+    IdempotencyKey::new(message_id)
+        .or_else(|| IdempotencyKey::new(&Hash::of(message_id.as_bytes()).to_string()))
+}
+
 impl SoapService {
     fn read(&self, request: &WireRequest, content_type: &ContentType<'_>) -> Result<Call, WireReply> {
         let version =
@@ -81,7 +87,7 @@ impl SoapService {
             charset: content_type.charset.map(Into::into),
             name: None,
             received: request.received,
-            key: message.message_id.and_then(IdempotencyKey::new),
+            key: message.message_id.and_then(key_of),
         };
         let extraction = extract(&tree, message.payload, source.text(), &route.mapping, &document);
         let context = CallContext {

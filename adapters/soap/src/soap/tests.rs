@@ -122,6 +122,22 @@ fn the_payload_alone_is_hashed_and_the_message_id_is_the_key() {
 }
 
 #[test]
+fn every_message_id_makes_a_key() {
+    let long = "x".repeat(300);
+    let other = format!("{}y", "x".repeat(299));
+    let mut keys = Vec::new();
+    for id in ["urn:1", "urn:\n1", &long, &other] {
+        let header = format!(
+            "<e:Header><a:MessageID xmlns:a='http://www.w3.org/2005/08/addressing'>{id}</a:MessageID></e:Header>"
+        );
+        let call = accept(&request(None, None, envelope(NS11, &header, CLAIM))).unwrap();
+        let key = call.document.key.map(|it| it.as_str().to_owned());
+        assert!(key.is_some() && !keys.contains(&key), "input: {id:?}");
+        keys.push(key);
+    }
+}
+
+#[test]
 fn a_message_id_that_is_not_one_key_is_refused() {
     let id =
         |id: &str| format!("<a:MessageID xmlns:a='http://www.w3.org/2005/08/addressing'>{id}</a:MessageID>");
