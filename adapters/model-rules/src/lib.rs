@@ -5,7 +5,6 @@
 //! answer that the flow refuses. The format is described in `docs/decision-tables.md`.
 
 mod answer;
-mod condition;
 mod file;
 mod read;
 mod scope;
@@ -32,9 +31,8 @@ use table::RulesModel;
 
 /// Codes of mistakes in decision tables, with what each means and how to mend it. Conditions also report the codes of
 /// the rule language.
-pub const CODES: [(&str, &str, &str); 5] = [
+pub const CODES: [(&str, &str, &str); 4] = [
     ("A201", "the decision table can not be read", "the path is relative to the file that names it"),
-    ("A202", "there is no such word list", "name a list under `words:`, or write the words in brackets"),
     (
         "A203",
         "an answer is not one of this flow",

@@ -9,12 +9,11 @@ use vestibule_core::{
         shape,
         syntax::{self, Node},
     },
-    rule::Scope,
+    rule::{Rule, Scope, Type},
 };
 
 use crate::{
     answer,
-    condition::{self, WordLists},
     file::TableFile,
     scope,
     table::{Row, Table},
@@ -45,12 +44,9 @@ pub fn check(text: &str, mapping: &Mapping, diagnostics: &mut Diagnostics) -> Op
         );
         return None;
     };
-    let reader = Reader {
-        scope: scope::of_record(&mapping.record),
-        words: word_lists(root.get("words"), diagnostics),
-        ask,
-        check,
-    };
+    let mut scope = scope::of_record(&mapping.record);
+    declare_lists(&mut scope, root.get("words"), diagnostics);
+    let reader = Reader { scope, ask, check };
     let rows = reader.rows(root.get("rows"), diagnostics);
     let otherwise = root.get("otherwise").and_then(|node| reader.answer(node, diagnostics));
     reader.reach(&root, diagnostics);
@@ -59,7 +55,6 @@ pub fn check(text: &str, mapping: &Mapping, diagnostics: &mut Diagnostics) -> Op
 
 struct Reader<'m> {
     scope: Scope,
-    words: WordLists,
     ask: &'m Ask,
     check: AnswerCheck,
 }
@@ -77,13 +72,18 @@ impl Reader<'_> {
     /// Condition and answer are both checked, whatever is wrong with the other.
     fn row(&self, node: &Node, diagnostics: &mut Diagnostics) -> Option<Row> {
         let condition = node.get("if").filter(|node| !node.is_blank());
-        let compiled = condition.map(|node| condition::compile(node, &self.scope, &self.words, diagnostics));
+        let compiled = condition.map(|node| self.condition(node, diagnostics));
         let answer = node.get("answer").and_then(|node| self.answer(node, diagnostics));
         let condition = match compiled {
             None => None,
             Some(rule) => Some(rule?),
         };
         Some(Row { condition, answer: answer? })
+    }
+
+    fn condition(&self, node: &Node, diagnostics: &mut Diagnostics) -> Option<Rule> {
+        let at = |range| node.sub(range);
+        Rule::compile(node.text()?, &self.scope, Some(&Type::Bool), diagnostics, &at)
     }
 
     fn answer(&self, node: &Node, diagnostics: &mut Diagnostics) -> Option<Map<String, Value>> {
@@ -111,9 +111,8 @@ impl Reader<'_> {
     }
 }
 
-/// The lists under `words:`, each as the rule language writes it.
-fn word_lists(node: Option<&Node>, diagnostics: &mut Diagnostics) -> WordLists {
-    let mut lists = WordLists::new();
+/// The lists under `words:`, checked; conditions may name them.
+fn declare_lists(scope: &mut Scope, node: Option<&Node>, diagnostics: &mut Diagnostics) {
     for (key, list) in node.map(Node::entries).unwrap_or_default() {
         let name = key.text().unwrap_or_default();
         let is_name = name.starts_with(|it: char| it.is_ascii_lowercase())
@@ -122,31 +121,29 @@ fn word_lists(node: Option<&Node>, diagnostics: &mut Diagnostics) -> WordLists {
             let title = format!("`{name}` is not a name for a word list");
             diagnostics.push("A205", &key.span, title, "small letters, digits and _");
         }
-        if list.items().len() > MOST_WORDS {
-            diagnostics.push(
-                "A205",
-                &list.span,
-                format!("a list has at most {MOST_WORDS} words"),
-                "too many",
-            );
+        let words = list.items();
+        let count = match words.len() {
+            0 => Some(("this list is empty".to_owned(), "expected a word in it")),
+            1..=MOST_WORDS => None,
+            _ => Some((format!("a list has at most {MOST_WORDS} words"), "too many")),
+        };
+        if let Some((title, label)) = count {
+            diagnostics.push("A205", &list.span, title, label);
         }
-        let words: Vec<String> =
-            list.items().iter().take(MOST_WORDS).filter_map(|word| quoted(word, diagnostics)).collect();
-        lists.insert(name.to_owned(), format!("[{}]", words.join(", ")));
+        let words: Vec<&str> =
+            words.iter().take(MOST_WORDS).filter_map(|word| checked(word, diagnostics)).collect();
+        scope.declare_words(name, words);
     }
-    lists
 }
 
-/// A word in the quotes that it does not contain.
-fn quoted(node: &Node, diagnostics: &mut Diagnostics) -> Option<String> {
+/// A word that can be looked for.
+fn checked<'n>(node: &'n Node, diagnostics: &mut Diagnostics) -> Option<&'n str> {
     let text = node.text()?.trim();
-    let problem = match (text.contains('\''), text.contains('"')) {
-        _ if text.is_empty() => "nothing is in every text",
+    let problem = match text {
+        "" => "nothing is in every text",
         _ if text.chars().count() > LONGEST_WORD => "longer than 60 characters",
         _ if text.chars().any(char::is_control) => "it holds a character that can not be printed",
-        (true, true) => "one kind of quotes, please, not both",
-        (true, false) => return Some(format!("\"{text}\"")),
-        (false, _) => return Some(format!("'{text}'")),
+        _ => return Some(text),
     };
     diagnostics.push("A205", &node.span, "this can not be looked for", problem);
     None

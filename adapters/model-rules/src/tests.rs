@@ -354,3 +354,43 @@ fn deciding_is_cheap() {
     }
     println!("{:?} for ten rows", began.elapsed() / rounds);
 }
+
+#[test]
+fn a_list_of_the_longest_words_serves_any_number_of_rows() {
+    let mapping = mapping();
+    let word = |number: usize| format!("{:x<56}{number:04}", "it's \"");
+    let words: Vec<String> =
+        (0..200).map(|it| format!("    - '{}'\n", word(it).replace('\'', "''"))).collect();
+    let answer = |reason: &str| format!("{{ priority: low, fraud: no, reason: {reason}, confidence: 1 }}");
+    let row = format!("  - if: story contains all of long\n    answer: {}\n", answer("all"));
+    let last = format!("  - if: story contains any of long\n    answer: {}\n", answer("any"));
+    let text = format!("rules: x\nwords:\n  long:\n{}rows:\n{}{last}", words.concat(), row.repeat(1999));
+    let mut diagnostics = Diagnostics::default();
+    let table = check(&text, &mapping, &mut diagnostics);
+    assert!(diagnostics.is_empty(), "{:?}", diagnostics.all.first());
+    let record = record(&mapping, &[("story", Value::Text(format!("Look, {}!", word(199)).into()))]);
+    let answer = table.as_ref().and_then(|it| it.decide(&record, &clock())).unwrap();
+    assert_eq!(answer["reason"], "any");
+}
+
+/// `cargo test -p vestibule-model-rules --release -- --ignored --nocapture reading_a_long_story`
+#[test]
+#[ignore = "prints a time"]
+fn reading_a_long_story_in_every_row_is_cheap() {
+    let mapping = mapping();
+    let answer = "answer: { priority: low, fraud: no, reason: ok, confidence: 1 }";
+    let row = format!("  - if: story contains any of suspicious\n    {answer}\n");
+    let text = format!(
+        "rules: x\nwords:\n  suspicious: [cash, no receipt, stolen again, third time]\nrows:\n{}",
+        row.repeat(10)
+    );
+    let table = check(&text, &mapping, &mut Diagnostics::default()).unwrap();
+    let story = "The pipe on the upper floor burst during the night and water ran down the wall. ".repeat(50);
+    let (record, clock) = (record(&mapping, &[("story", Value::Text(story.into()))]), clock());
+    let began = std::time::Instant::now();
+    let rounds = 10_000_u32;
+    for _ in 0..rounds {
+        std::hint::black_box(table.decide(&record, &clock).cloned());
+    }
+    println!("{:?} for ten rows over 4,000 characters", began.elapsed() / rounds);
+}

@@ -427,6 +427,34 @@ impl Checker<'_, '_, '_> {
 
     fn contains(&mut self, all: bool, text: &Expr, list: &Expr) -> Option<(Code, Type)> {
         let text = self.expr(text);
+        let words = self.words(list);
+        let (text, words) = (text?, words?);
+        if !matches!(item(&text.kind), Type::Text | Type::Words(_)) {
+            let label = format!("this is {}", describe(&text.kind));
+            self.problem(Problem::new(MEANING, text.span, "`contains` looks for words in a text", label));
+            return None;
+        }
+        let kind = spread(Type::Bool, is_list(&text.kind));
+        Some((Code::Contains { all, text: Box::new(text.code), words }, kind))
+    }
+
+    /// What `contains` looks for: a named list, or words that are written out.
+    fn words(&mut self, list: &Expr) -> Option<Arc<Words>> {
+        if let Kind::Name(name) = &list.kind {
+            if let Some(words) = self.scope.lists.get(name) {
+                return Some(words.clone());
+            }
+            if !self.scope.lists.is_empty() && !self.scope.names.contains_key(name) {
+                let title = format!("there is no word list `{}`", shown(name));
+                let problem = Problem::new(MEANING, list.span.clone(), title, "unknown word list");
+                let known: Vec<&str> = self.scope.lists.keys().map(String::as_str).collect();
+                self.problem(match nearest(name, &known) {
+                    Some(near) => problem.fix(list.span.clone(), near),
+                    None => problem.help(expected_one_of(known.into_iter())),
+                });
+                return None;
+            }
+        }
         let single = std::slice::from_ref(list);
         let items = if let Kind::List(items) = &list.kind { items.as_slice() } else { single };
         let before = self.report.count;
@@ -454,17 +482,7 @@ impl Checker<'_, '_, '_> {
                 "expected a word in it",
             ));
         }
-        let text = text?;
-        if !matches!(item(&text.kind), Type::Text | Type::Words(_)) {
-            let label = format!("this is {}", describe(&text.kind));
-            self.problem(Problem::new(MEANING, text.span, "`contains` looks for words in a text", label));
-            return None;
-        }
-        if self.report.count > before {
-            return None;
-        }
-        let kind = spread(Type::Bool, is_list(&text.kind));
-        Some((Code::Contains { all, text: Box::new(text.code), words: Arc::new(Words::new(wanted)) }, kind))
+        (self.report.count == before).then(|| Arc::new(Words::new(wanted)))
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```text
 //! rule    = and { "or" and }            and  = not { "and" not }          not = [ "not" ] compare
 //! compare = sum [ ( "==" | "!=" | "<" | "<=" | ">" | ">=" ) sum | [ "not" ] "in" sum
-//!               | "contains" [ ( "any" | "all" ) "of" ] ( text | list of texts ) ]
+//!               | "contains" [ ( "any" | "all" ) "of" ] ( text | list of texts | name of a word list ) ]
 //! sum     = product { ( "+" | "-" ) product }        product = signed { ( "*" | "/" ) signed }
 //! signed  = [ "-" ] ( number | duration | text | yes | no | name | name "(" [ rule { "," rule } ] ")"
 //!                     | "(" rule ")" | "[" rule { "," rule } "]" )
@@ -46,6 +46,7 @@ use self::{
     check::{Checker, Code, Typed},
     report::{Problem, Report},
     run::Run,
+    words::Words,
 };
 use crate::mapping::diagnostic::{Diagnostics, Span};
 
@@ -81,12 +82,20 @@ pub enum Type {
 pub struct Scope {
     /// Name as written (`reserve`, `lines.amount`, `answer.confidence`), type, and where the value is.
     pub names: indexmap::IndexMap<String, (Type, Slot)>,
+    /// Word lists by name, for `contains`. Rules share them: each is prepared once, however many rules name it.
+    lists: indexmap::IndexMap<String, Arc<Words>>,
 }
 
 impl Scope {
     /// Adds or replaces a name.
     pub fn declare(&mut self, name: impl Into<String>, kind: Type, slot: Slot) {
         self.names.insert(name.into(), (kind, slot));
+    }
+
+    /// Adds or replaces a word list: `story contains any of suspicious`. Blank words are left out.
+    pub fn declare_words<'w>(&mut self, name: impl Into<String>, words: impl IntoIterator<Item = &'w str>) {
+        let words = words.into_iter().filter(|word| !words::is_blank(word));
+        self.lists.insert(name.into(), Arc::new(Words::new(words)));
     }
 }
 

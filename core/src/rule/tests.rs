@@ -71,6 +71,7 @@ fn world() -> (Scope, Values) {
         scope.declare(name, kind, Slot { root: Root::Here, path: SmallVec::from_slice(&[at]) });
         values.insert(at, value);
     }
+    scope.declare_words("suspicious", ["arson", "flood"]);
     (scope, Values(values))
 }
 
@@ -186,6 +187,8 @@ const VALUES: &[(&str, &str)] = &[
     ("story contains 'arson'", "true"),
     ("story contains 'wat'", "false"),
     ("story contains any of ['arson', 'flood']", "true"),
+    ("story contains any of suspicious", "true"),
+    ("story contains all of suspicious", "false"),
     ("story contains all of ['pipe', 'STRASSE']", "false"),
     ("story contains all of ['pipe', 'straße', 'c++']", "true"),
     ("contains(story, 'burst') and not contains(story, 'ist arson')", "true"),
@@ -323,6 +326,11 @@ const COMPLAINTS: &[(&str, &[Complaint])] = &[
     ),
     ("loss_date + 5 > today()", &[("M041", "these two do not go together", "loss_date", None)]),
     ("story contains any of [cause]", &[("M041", "`contains` looks for words in quotes", "cause", None)]),
+    ("story contains cause", &[("M041", "`contains` looks for words in quotes", "cause", None)]),
+    (
+        "story contains any of suspicous",
+        &[("M041", "there is no word list `suspicous`", "suspicous", Some("suspicious"))],
+    ),
     ("reserve contains 'x'", &[("M041", "`contains` looks for words in a text", "reserve", None)]),
     ("reserve in [1, 'a']", &[("M041", "these two do not go together", "reserve", None)]),
     ("-story == 1", &[("M041", "only numbers and lengths of time have a sign", "story", None)]),
