@@ -1,5 +1,8 @@
 //! Black-box tests of the binary, with real clients, and the tests of the rules of the house.
 
+// What the lints allow in tests, they allow in whatever stands under this.
+#![cfg(test)]
+
 mod clients;
 mod command_line;
 mod crash;

@@ -29,6 +29,13 @@ fn desk(llmock: &Llmock) -> Desk {
     desk
 }
 
+/// Whatever proxy this machine's environment names: llmock is asked directly.
+fn serve(desk: &Desk) -> Server {
+    desk.serve_with(|command| {
+        command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    })
+}
+
 /// The good claim; its story names the case that llmock plays.
 fn claim(desk: &Desk, case: &str) -> String {
     let story = "turned the water off within the hour.";
@@ -70,7 +77,7 @@ fn job(server: &Server, ticket: &str) -> Value {
 fn a_good_answer_of_a_model_is_the_reply() {
     let llmock = Llmock::start();
     let desk = desk(&llmock);
-    let server = desk.serve();
+    let server = serve(&desk);
     let (reply, _) = triage(&server, &claim(&desk, "good"));
     assert_eq!(reply.said, ["1", "N", "The roof is open and the family cannot stay", "OK"]);
     assert_eq!(llmock.asked("good"), 1);
@@ -103,7 +110,7 @@ fn whatever_goes_wrong_with_a_model_ends_in_the_fallback_inside_the_deadline() {
         ("hang", 1),
     ] {
         let desk = desk(&llmock);
-        let server = desk.serve();
+        let server = serve(&desk);
         let (reply, took) = triage(&server, &claim(&desk, case));
         assert!(took < DEADLINE, "{case}: {took:?}");
         assert_eq!(reply.said, ROUTINE, "{case}");
@@ -117,7 +124,7 @@ fn whatever_goes_wrong_with_a_model_ends_in_the_fallback_inside_the_deadline() {
 fn a_model_that_keeps_failing_is_left_alone_for_a_while() {
     let llmock = Llmock::start();
     let desk = desk(&llmock);
-    let server = desk.serve();
+    let server = serve(&desk);
     // Two calls with two tries each; the third call's first try is the fifth failure.
     let tickets: Vec<_> = (0..4).map(|_| triage(&server, &claim(&desk, "error")).0.ticket).collect();
     assert_eq!(llmock.asked("error"), 5, "the model is left alone after five failures");
@@ -130,7 +137,7 @@ fn a_model_that_keeps_failing_is_left_alone_for_a_while() {
 fn no_masked_value_reaches_a_model() {
     let llmock = Llmock::start();
     let desk = desk(&llmock);
-    let server = desk.serve();
+    let server = serve(&desk);
     let body =
         claim(&desk, "good").replace("within the hour.", "within the hour. Write to luis@perez.example.");
     let (reply, _) = triage(&server, &body);
