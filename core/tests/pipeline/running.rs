@@ -1,1 +1,394 @@
+//! The runner: what is accepted is finished once, whoever waits, hangs up, panics or pulls the plug.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, join_all};
+use serde_json::json;
+use tokio::time::Instant;
+use vestibule_core::{
+    ask::{Answered, Task},
+    document::{Document, IdempotencyKey},
+    fault::{Fault, FaultCode, Recovery},
+    gate::Admitted,
+    job::{Claimed, Job, JobFilter, JobId, JobState, Lease, NewJob, Reply, Submission},
+    ports::{JobStore, Model},
+    runner::{Runner, RunnerSettings},
+};
+use vestibule_testkit::{
+    MemoryStore, ScriptedModel, Step,
+    memory_store::{FailingStore, Mistake},
+};
+
+use crate::desk::{ASKS, document, flow, written};
+
+const RECORD: &str = "record:\n  a: { from: A }\n";
+const BACK: &str = "return:\n  into: R\n  write:\n    Prio: { from: answer.priority, default: '-' }\n    Status: outcome\n    Ticket: ticket\n";
+/// A form that can not say that a person decides.
+const MUTE: &str = "return:\n  into: R\n  write:\n    Prio: { from: answer.priority, default: '-' }\n";
+const NOTHING_KEPT: &str = "durability: none\n";
+
+fn good() -> Step {
+    Step::Answer(json!({ "priority": "high" }))
+}
+
+fn slow(milliseconds: u64) -> Step {
+    Step::After(Duration::from_millis(milliseconds), Box::new(good()))
+}
+
+fn model(steps: impl IntoIterator<Item = Step>) -> Arc<ScriptedModel> {
+    Arc::new(ScriptedModel::new("m", steps))
+}
+
+fn start(rest: &str, model: Arc<dyn Model>, store: Option<Arc<dyn JobStore>>) -> Arc<Runner> {
+    let flow = flow(&format!("{RECORD}{ASKS}{rest}"), vec![model]);
+    Runner::start(vec![Arc::new(flow)], store, RunnerSettings::default())
+}
+
+fn keyed(key: &str, text: &str) -> Document {
+    Document { key: IdempotencyKey::new(key), ..document(text) }
+}
+
+async fn call(runner: &Arc<Runner>, document: Document) -> Result<(JobId, Arc<Reply>), Fault> {
+    let extraction = runner.flows()[0].extract(&document)?;
+    runner.call(0, document, extraction).await
+}
+
+async fn states(store: &Arc<dyn JobStore>) -> Vec<&'static str> {
+    store.list(JobFilter::default()).await.unwrap().iter().map(|it| it.state.word()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_key_gets_the_stored_result_byte_for_byte() {
+    for durability in ["", NOTHING_KEPT] {
+        let model = model([good(), Step::Answer(json!({ "priority": "low" }))]);
+        let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
+        let runner = start(&format!("{BACK}{durability}"), model.clone(), Some(store));
+        let (first, reply) = call(&runner, keyed("k", "<C><A>1</A></C>")).await.unwrap();
+        let (second, again) = call(&runner, keyed("k", "<C><A>1</A></C>")).await.unwrap();
+        assert_eq!((first, &reply), (second, &again), "durability: {durability}");
+        assert!(written(&reply).contains(&first.to_string()));
+        let fault = call(&runner, keyed("k", "<C><A>2</A></C>")).await.unwrap_err();
+        assert_eq!((fault.code, model.calls()), (FaultCode::KeyConflict, 1), "durability: {durability}");
+        let (third, other) = call(&runner, keyed("other", "<C><A>2</A></C>")).await.unwrap();
+        assert_ne!((third, &*other), (first, &*reply), "durability: {durability}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_of_a_mapping_counts_where_the_transport_has_none() {
+    let model = model([good()]);
+    let runner = start(&format!("{BACK}key: a\n"), model.clone(), Some(Arc::new(MemoryStore::default())));
+    let (first, _) = call(&runner, document("<C><A>1</A></C>")).await.unwrap();
+    let (second, _) = call(&runner, document("<C><A>1</A></C>")).await.unwrap();
+    let (third, _) = call(&runner, document("<C><A>2</A></C>")).await.unwrap();
+    let (keyless, _) = call(&runner, document("<C/>")).await.unwrap();
+    let (keyless_again, _) = call(&runner, document("<C/>")).await.unwrap();
+    assert_eq!(first, second);
+    assert_ne!(first, third);
+    assert_ne!(keyless, keyless_again);
+    assert_eq!(model.calls(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixty_four_racing_callers_ask_once_and_hear_the_same() {
+    for durability in ["", NOTHING_KEPT] {
+        let model = model([slow(300)]);
+        let runner =
+            start(&format!("{BACK}{durability}"), model.clone(), Some(Arc::new(MemoryStore::default())));
+        let calls = (0..64).map(|_| call(&runner, keyed("k", "<C><A>1</A></C>")));
+        let replies: Vec<_> = join_all(calls).await.into_iter().map(Result::unwrap).collect();
+        assert!(replies.iter().all(|it| *it == replies[0]), "durability: {durability}");
+        assert_eq!(model.calls(), 1, "durability: {durability}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_key_of_a_flow_that_keeps_nothing_is_free_again() {
+    let model = model([Step::Fail(Recovery::GiveUp), good()]);
+    let runner = start(&format!("{MUTE}{NOTHING_KEPT}"), model.clone(), None);
+    assert_eq!(call(&runner, keyed("k", "<C/>")).await.unwrap_err().code, FaultCode::Model);
+    assert_eq!(written(&call(&runner, keyed("k", "<C/>")).await.unwrap().1), "Prio=high");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_hangs_up_drops_the_waiting_and_not_the_job() {
+    let model = model([slow(300)]);
+    let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
+    let runner = start(BACK, model.clone(), Some(Arc::clone(&store)));
+    let hung_up = tokio::time::timeout(Duration::from_millis(50), call(&runner, keyed("k", "<C/>"))).await;
+    assert!(hung_up.is_err());
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(states(&store).await, ["answered"]);
+    call(&runner, keyed("k", "<C/>")).await.unwrap();
+    assert_eq!((states(&store).await, model.calls()), (vec!["returned"], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_job_is_finished_after_the_start() {
+    let store: Arc<dyn JobStore> = Arc::new(MemoryStore::new(Duration::from_millis(20)));
+    for (key, flow) in [("one", "desk"), ("two", "desk"), ("other", "not-served")] {
+        let (document, id) = (keyed(key, "<C/>"), JobId::fresh());
+        let job = NewJob { id, flow: flow.into(), fingerprint: document.digest(), document };
+        assert!(matches!(store.submit(job).await.unwrap(), Submission::Accepted(_)));
+    }
+    std::thread::sleep(Duration::from_millis(40));
+    let model = model([good()]);
+    let runner = start(BACK, model.clone(), Some(Arc::clone(&store)));
+    let (_, reply) = call(&runner, keyed("one", "<C/>")).await.unwrap();
+    assert!(written(&reply).starts_with("Prio=high"));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // What nobody serves here waits for who does: nothing accepted is given up for that.
+    assert_eq!(states(&store).await, ["queued", "answered", "returned"]);
+    assert_eq!(model.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_tried_five_times_and_then_given_up() {
+    let model = model([Step::Fail(Recovery::Retry)]);
+    let ignores_delays = MemoryStore::broken(Duration::from_secs(60), Mistake::IgnoresDelays);
+    let store: Arc<dyn JobStore> = Arc::new(ignores_delays);
+    let runner = start(MUTE, model.clone(), Some(Arc::clone(&store)));
+    assert_eq!(call(&runner, keyed("k", "<C/>")).await.unwrap_err().code, FaultCode::Model);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(states(&store).await, ["dead"]);
+    // Each time the model was asked twice.
+    assert_eq!(model.calls(), 10);
+    let fault = call(&runner, keyed("k", "<C/>")).await.unwrap_err();
+    assert!(fault.message.contains("was given up: V009"), "{}", fault.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_failed_for_a_moment_waits_and_is_answered_later() {
+    let model = model([Step::Fail(Recovery::Retry), Step::Fail(Recovery::Retry), good()]);
+    let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
+    let runner = start(MUTE, model, Some(Arc::clone(&store)));
+    let before = jiff::Timestamp::now();
+    call(&runner, keyed("k", "<C/>")).await.unwrap_err();
+    let job = store.list(JobFilter::default()).await.unwrap().remove(0);
+    let JobState::Queued { attempt: 1, not_before } = job.state else { panic!("{:?}", job.state) };
+    assert!(not_before.duration_since(before).as_millis() >= 1_000);
+    std::thread::sleep(Duration::from_millis(1_050));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(states(&store).await, ["answered"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_what_is_under_way_and_takes_nothing_more() {
+    for (within, is_done, state) in [(5_000, true, "answered"), (100, false, "leased")] {
+        let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
+        let runner = start(BACK, model([slow(500)]), Some(Arc::clone(&store)));
+        let waiting =
+            tokio::time::timeout(Duration::from_millis(50), call(&runner, keyed("k", "<C/>"))).await;
+        assert!(waiting.is_err());
+        assert_eq!(runner.drain(Duration::from_millis(within)).await, is_done, "within: {within}");
+        assert_eq!(states(&store).await, [state], "within: {within}");
+        let fault = call(&runner, keyed("other", "<C/>")).await.unwrap_err();
+        assert_eq!((fault.code, fault.recovery), (FaultCode::Unavailable, Recovery::Retry));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_calls_than_there_is_room_for_are_turned_away() {
+    let flow = flow(&format!("{RECORD}{ASKS}{BACK}"), vec![model([slow(300)])]);
+    let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
+    let runner =
+        Runner::start(vec![Arc::new(flow)], Some(Arc::clone(&store)), RunnerSettings { most_calls: 2 });
+    let results = join_all((0..3).map(|_| call(&runner, document("<C/>")))).await;
+    let faults: Vec<_> =
+        results.into_iter().filter_map(Result::err).map(|it| (it.code, it.recovery)).collect();
+    assert_eq!(faults, [(FaultCode::Unavailable, Recovery::RetryAfter(Duration::from_secs(1)))]);
+    assert_eq!(states(&store).await.len(), 2);
+    call(&runner, document("<C/>")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_past_the_deadline() {
+    let hangs = || Arc::new(ScriptedModel::new("m", [Step::HangForever]).remote());
+    let kept: Option<Arc<dyn JobStore>> = Some(Arc::new(MemoryStore::default()));
+    let stuck: Option<Arc<dyn JobStore>> = Some(Arc::new(Flaky { hangs: true, ..Flaky::default() }));
+    for (rest, store, key) in [
+        (MUTE.to_owned(), kept, None),
+        (format!("{MUTE}{NOTHING_KEPT}"), None, None),
+        (format!("{MUTE}{NOTHING_KEPT}"), None, Some("k")),
+        // The store itself hangs, of a flow that asks nobody, too.
+        (MUTE.to_owned(), stuck, Some("k")),
+    ] {
+        let runner = start(&rest, hangs(), store);
+        let began = Instant::now();
+        let document = Document { key: key.and_then(IdempotencyKey::new), ..document("<C/>") };
+        let fault = call(&runner, document).await.unwrap_err();
+        assert!(matches!(fault.code, FaultCode::Deadline | FaultCode::Model), "{fault}");
+        assert!(began.elapsed() <= Duration::from_millis(2_010), "{:?} for {rest}", began.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_that_could_not_be_accepted() {
+    for recovery in [Recovery::Retry, Recovery::GiveUp] {
+        let model = model([good()]);
+        let runner = start(BACK, model.clone(), Some(Arc::new(FailingStore { recovery })));
+        let fault = call(&runner, keyed("k", "<C/>")).await.unwrap_err();
+        assert_eq!((fault.code, fault.recovery, model.calls()), (FaultCode::Store, recovery, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_can_not_be_stored_at_once_is_stored_a_moment_later() {
+    let store = Arc::new(Flaky { failures: AtomicUsize::new(3), ..Flaky::default() });
+    let model = model([good()]);
+    let runner = start(BACK, model.clone(), Some(store.clone()));
+    let (_, reply) = call(&runner, keyed("k", "<C/>")).await.unwrap();
+    let (_, again) = call(&runner, keyed("k", "<C/>")).await.unwrap();
+    assert_eq!((reply, model.calls()), (again, 1));
+
+    // The store said that it failed, and had it all the same.
+    let store = Arc::new(Flaky { failures: AtomicUsize::new(1), keeps: true, ..Flaky::default() });
+    let runner = start(BACK, model, Some(store));
+    call(&runner, keyed("k", "<C/>")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_can_not_be_stored_is_a_fault_now_and_a_result_later() {
+    let store = Arc::new(Flaky {
+        failures: AtomicUsize::new(usize::MAX),
+        inner: MemoryStore::new(Duration::from_millis(300)),
+        ..Flaky::default()
+    });
+    let model = model([good()]);
+    let runner = start(BACK, model, Some(store.clone()));
+    let fault = call(&runner, keyed("k", "<C/>")).await.unwrap_err();
+    assert_eq!((fault.code, fault.recovery), (FaultCode::Store, Recovery::Retry));
+    store.failures.store(0, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(350));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (_, reply) = call(&runner, keyed("k", "<C/>")).await.unwrap();
+    assert!(written(&reply).starts_with("Prio=high"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_an_internal_fault_and_the_job_is_tried_again() {
+    for (rest, store) in [(BACK.to_owned(), true), (format!("{BACK}{NOTHING_KEPT}"), false)] {
+        let model = Arc::new(Panicking { calm: AtomicBool::new(false), calls: AtomicUsize::new(0) });
+        let kept: Arc<dyn JobStore> =
+            Arc::new(MemoryStore::broken(Duration::from_secs(60), Mistake::IgnoresDelays));
+        let runner = start(&rest, model.clone(), store.then(|| Arc::clone(&kept)));
+        for key in [None, Some("k")] {
+            let document = Document { key: key.and_then(IdempotencyKey::new), ..document("<C/>") };
+            assert_eq!(call(&runner, document).await.unwrap_err().code, FaultCode::Internal, "key: {key:?}");
+        }
+        if store {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(states(&kept).await, ["dead", "dead"]);
+            assert_eq!(model.calls.load(Ordering::SeqCst), 10);
+        }
+        // The process goes on.
+        model.calm.store(true, Ordering::SeqCst);
+        call(&runner, keyed("new", "<C/>")).await.unwrap();
+        assert!(runner.drain(Duration::from_secs(1)).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_panics_after_the_restart_stops_no_other_and_is_given_up() {
+    let store: Arc<dyn JobStore> = Arc::new(MemoryStore::new(Duration::ZERO));
+    for text in ["<panic/>", "<C/>"] {
+        let document = document(text);
+        let job =
+            NewJob { id: JobId::fresh(), flow: "desk".into(), fingerprint: document.digest(), document };
+        store.submit(job).await.unwrap();
+    }
+    let _runner = start(BACK, model([good()]), Some(Arc::clone(&store)));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(states(&store).await, ["answered", "dead"]);
+}
+
+struct Panicking {
+    calm: AtomicBool,
+    calls: AtomicUsize,
+}
+
+impl Model for Panicking {
+    fn name(&self) -> &str {
+        "panicking"
+    }
+    fn is_remote(&self) -> bool {
+        false
+    }
+    fn infer<'a>(
+        &'a self,
+        _: &'a Task<'a>,
+        _: &'a Admitted,
+        _: Instant,
+    ) -> BoxFuture<'a, Result<Answered, Fault>> {
+        Box::pin(async move {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            assert!(self.calm.load(Ordering::SeqCst), "as the test asked");
+            let answer = serde_json::Map::from_iter([("priority".to_owned(), json!("high"))]);
+            Ok(Answered { answer, usage: Default::default() })
+        })
+    }
+}
+
+/// A store that fails to answer so many times, or hangs when it should accept.
+#[derive(Default)]
+struct Flaky {
+    inner: MemoryStore,
+    failures: AtomicUsize,
+    /// A failing answer is stored all the same.
+    keeps: bool,
+    hangs: bool,
+}
+
+impl JobStore for Flaky {
+    fn submit(&self, job: NewJob) -> BoxFuture<'_, Result<Submission, Fault>> {
+        if self.hangs { Box::pin(std::future::pending()) } else { self.inner.submit(job) }
+    }
+    fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async move {
+            let fails = self.failures.load(Ordering::SeqCst) > 0;
+            if fails {
+                self.failures.fetch_sub(1, Ordering::SeqCst);
+            }
+            if !fails || self.keeps {
+                self.inner.answer(lease, reply).await?;
+            }
+            match fails {
+                true => Err(Fault::new(FaultCode::Store, "the disk is full").recovery(Recovery::Retry)),
+                false => Ok(()),
+            }
+        })
+    }
+    fn returned(&self, job: JobId) -> BoxFuture<'_, Result<(), Fault>> {
+        self.inner.returned(job)
+    }
+    fn returned_soon(&self, job: JobId) {
+        self.inner.returned_soon(job);
+    }
+    fn release(&self, lease: Lease, delay: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        self.inner.release(lease, delay)
+    }
+    fn bury(&self, lease: Lease, cause: String) -> BoxFuture<'_, Result<(), Fault>> {
+        self.inner.bury(lease, cause)
+    }
+    fn claim(&self, most: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>> {
+        self.inner.claim(most)
+    }
+    fn renew<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Fault>> {
+        self.inner.renew(lease)
+    }
+    fn find(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, Fault>> {
+        self.inner.find(id)
+    }
+    fn list(&self, filter: JobFilter) -> BoxFuture<'_, Result<Vec<Job>, Fault>> {
+        self.inner.list(filter)
+    }
+    fn ready(&self) -> BoxFuture<'_, Result<(), Fault>> {
+        self.inner.ready()
+    }
+}
