@@ -7,6 +7,7 @@ mod clients;
 mod command_line;
 mod crash;
 mod desk;
+mod documents;
 mod house;
 mod idempotency;
 mod llmock;
