@@ -57,14 +57,14 @@ pub(super) fn check(
 ) {
     unique(mapping, records, findings, tally);
     complete(mapping, records, of_all);
-    let nothing = super::nothing_read(mapping);
+    let nothing = records.is_empty().then(|| super::nothing_read(mapping));
     let mut reads = 0_usize;
     for plan in &mapping.checks {
         let slots = plan.rule.slots();
         let looks_around = slots.iter().any(|it| matches!(it.root, Root::Records | Root::Trailer));
         if looks_around && !slots.iter().any(|it| matches!(it.root, Root::Here)) {
-            let of = RecordBindings::of(records.first().unwrap_or(&nothing));
-            let bindings = RecordBindings { records, trailer, ..of };
+            let Some(first) = records.first().or(nothing.as_ref()) else { continue };
+            let bindings = RecordBindings { records, trailer, ..RecordBindings::of(first) };
             let result = plan.rule.run(&bindings, clock).map_err(|failure| failure.to_string());
             of_all.extend(broken(plan, result, None));
             continue;

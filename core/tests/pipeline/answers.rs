@@ -97,6 +97,16 @@ async fn an_answer_that_is_not_accepted_is_for_a_person() {
     }
 }
 
+#[tokio::test]
+async fn accept_sees_the_whole_document() {
+    let asks = format!("{ASKS}  accept: count(records) <= 2\n");
+    let flow = batch(&format!("{RECORD}{asks}{BACK}"), vec![Arc::new(ScriptedModel::new("m", [good()]))]);
+    for (records, outcome) in [(2, Outcome::Pass), (3, Outcome::Review)] {
+        let document = format!("<B>{}</B>", "<R><A>x</A></R>".repeat(records));
+        assert_eq!(run(&flow, &document).await.unwrap().outcome, outcome, "records: {records}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_an_answer_a_person_decides_or_the_caller_gets_the_fault() {
     let silent = "return:\n  into: R\n  write:\n    Prio: { from: answer.priority, default: '-' }\n";

@@ -153,6 +153,28 @@ fn control_totals_hold_every_record() {
 }
 
 #[test]
+fn lists_of_all_records_can_be_written() {
+    let rest = "record:\n  n: N\n  lines: { each: L, record: { s: S } }\nreturn:\n  into: R\n  write:\n    N: n\n    L: { each: records.lines, write: { S: s, N: n } }\n";
+    let reply = judged(
+        &batch(rest, Vec::new()),
+        "<B><R><N>1</N><L><S>a</S></L></R><R><N>2</N><L><S>b</S></L><L><S>c</S></L></R></B>",
+    );
+    assert_eq!(
+        written(&reply),
+        "N=1; L[S=a; N=1] [S=b; N=1] [S=c; N=1]\nN=2; L[S=a; N=2] [S=b; N=2] [S=c; N=2]"
+    );
+}
+
+#[test]
+fn what_is_not_listed_holds_its_record_all_the_same() {
+    let rest = format!("record:\n  a: {{ from: A, type: int, range: ..1 }}\n{SAYS}");
+    let reply = judged(&batch(&rest, Vec::new()), &format!("<B>{}</B>", "<R><A>2</A></R>".repeat(1_500)));
+    let text = written(&reply);
+    assert_eq!(text.matches("Status=review").count(), 1_500);
+    assert_eq!(text.matches("not listed").count(), 500);
+}
+
+#[test]
 fn totals_of_all_records_can_be_written_and_compared() {
     let rest = "record:\n  net: { from: Net, type: money }\nchecks:\n  net * 2 <= sum(records.net): { else: note }\nreturn:\n  into: R\n  write:\n    Net: net\n    All: { compute: sum(records.net), type: money }\n";
     let flow = batch(rest, Vec::new());

@@ -150,6 +150,12 @@ fn a_value_outside_its_bounds_is_for_review_unless_the_mapping_says_otherwise() 
             "<A>z</A>",
             &["G108 reject a at /C/A: one of x, y / z"],
         ),
+    ]);
+}
+
+#[test]
+fn what_is_too_old_is_for_review_unless_the_mapping_says_otherwise() {
+    check(&[
         ("  a: { from: A, type: datetime, max_age: 48h }\n", "", "<A>2026-11-18T12:00:00Z</A>", &[]),
         (
             "  a: { from: A, type: datetime, max_age: 48h }\n",

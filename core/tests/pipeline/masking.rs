@@ -72,8 +72,9 @@ impl Person {
             self.who.iter().map(|who| format!("<L><Who>{who}</Who><What>for {quoted}</What></L>")).collect();
         let Self { name, iban, secret, story, .. } = self;
         let born = self.born_raw();
+        let of = if self.shouted { format!(" of {name}") } else { String::new() };
         format!(
-            "<C><Id>7</Id><Name>{name}</Name><Iban>{iban}</Iban><Secret>{secret}</Secret><Born>{born}</Born><Story>{story} of {name}</Story><Note>{note}</Note>{lines}</C>"
+            "<C><Id>7</Id><Name>{name}</Name><Iban>{iban}</Iban><Secret>{secret}</Secret><Born>{born}</Born><Story>{story}{of}</Story><Note>{note}</Note>{lines}</C>"
         )
     }
 }
