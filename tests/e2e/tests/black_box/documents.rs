@@ -349,6 +349,43 @@ fn every_command_that_a_page_shows_is_known() {
     assert!(!is_listed(&root_help, "chek"));
 }
 
+/// Names of properties anywhere in a JSON Schema.
+fn properties(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+    match schema {
+        serde_json::Value::Object(map) => {
+            if let Some(serde_json::Value::Object(own)) = map.get("properties") {
+                found.extend(own.keys().cloned());
+            }
+            map.values().for_each(|it| properties(it, found));
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|it| properties(it, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_that_a_file_may_have_stands_on_its_page() {
+    for (of, names) in [
+        ("mapping", &["docs/mapping.md", "docs/formats.md"][..]),
+        ("config", &["docs/operations.md", "docs/models.md"]),
+        ("rules", &["docs/decision-tables.md"]),
+    ] {
+        let schema = serde_json::from_slice(&run(&["schema", of]).stdout).unwrap();
+        let mut keys = BTreeSet::new();
+        properties(&schema, &mut keys);
+        assert!(keys.len() >= 5, "{of}: {keys:?}");
+        let text: String = names.iter().map(|it| page(it).text).collect();
+        let in_code: BTreeSet<&str> = text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .flat_map(|it| it.split(|it: char| !it.is_ascii_alphanumeric() && it != '_'))
+            .collect();
+        let missing: Vec<_> = keys.iter().filter(|it| !in_code.contains(it.as_str())).collect();
+        assert!(missing.is_empty(), "{names:?} say nothing of {missing:?}");
+    }
+}
+
 /// Codes in quotes in the sources, where they are made. What stands in tests does not count.
 fn codes_of_the_sources() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
