@@ -46,12 +46,15 @@ pub(super) fn block(
         diagnostics.push("M008", &node.span, title, "too many");
         return (plan::Shape { fields: plans }, sketches);
     }
+    let outside = std::mem::take(&mut names.later);
+    names.later = entries.iter().filter_map(|(key, _)| key.text()).map(str::to_owned).collect();
     for (key, value) in entries {
         let Some(name) = key.text() else { continue };
         if plans.iter().any(|it: &plan::FieldPlan| &*it.name == name) {
             continue;
         }
         lower_case(key, diagnostics);
+        names.later.remove(name);
         let one = One { desk, key, node: value, name, base };
         let (plan, sketch) = match fields.get(name) {
             Some(Entry::Short(_)) => one.short(diagnostics),
@@ -62,6 +65,7 @@ pub(super) fn block(
         plans.push(plan);
         sketches.push(sketch);
     }
+    names.later = outside;
     (plan::Shape { fields: plans }, sketches)
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Sketch {
 pub(super) struct Names {
     pub scope: Scope,
     doubtful: HashSet<String>,
+    /// Fields of the same block that stand further down.
+    pub later: HashSet<String>,
     /// A whole section could not be read: an unknown name may be one of its.
     pub all_doubtful: bool,
 }
@@ -131,10 +133,24 @@ impl Names {
             found.all.retain(|it| it.code != "M041" || self.is_unknown(text.get(it.span.clone())));
         }
         for diagnostic in &mut found.all {
+            self.say_later(text, diagnostic);
             in_file(node, diagnostic);
         }
         diagnostics.extend(found);
         rule
+    }
+
+    /// A field that is there, but further down, is not called unknown.
+    fn say_later(&self, text: &str, diagnostic: &mut Diagnostic) {
+        let name = text.get(diagnostic.span.clone()).unwrap_or_default();
+        let first = name.split('.').next().unwrap_or_default();
+        if diagnostic.code == "M041" && self.later.contains(first) && !self.scope.names.contains_key(name) {
+            diagnostic.title = format!("`{}` is not known yet", shown(name));
+            diagnostic.label = "this field does not stand above".into();
+            diagnostic.help =
+                vec!["`compute` sees the fields that stand above it: write this one below them".into()];
+            diagnostic.fix = None;
+        }
     }
 
     /// True for a word of a rule that no guess can explain: a name that nothing declares.

@@ -179,6 +179,19 @@ fn control_totals_computed_fields_and_csv_tables_compile() {
 }
 
 #[test]
+fn a_field_that_stands_further_down_is_not_called_unknown() {
+    let text = "mapping: a\nsource: { kind: json }\nrecord:\n  total: { compute: count(lines) + rest + rset }\n  lines: { each: l, record: { b: { compute: c + 1 }, c: { from: c, type: int } } }\n  rest: { from: r, type: int }\n  own: { compute: own + 1 }\n";
+    let expected = [
+        "M041 `lines` is not known yet",
+        "M041 `rest` is not known yet",
+        "M041 there is no field `rset`",
+        "M041 `c` is not known yet",
+        "M041 there is no field `own`",
+    ];
+    assert_eq!(problems(&check(text)), expected);
+}
+
+#[test]
 fn nothing_is_said_about_addresses_of_a_kind_that_is_not_known() {
     let text = "mapping: a\nsource: { kind: pdf }\nrecord:\n  no: { from: right of 'No' }\n  b: { from: B, sections: [A] }\n  c: { from: C( }\nreturn: { into: same record, write: { X: b } }\n";
     let got = problems(&check(&text.replace("  no:", "  number:")));
