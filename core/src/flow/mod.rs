@@ -97,21 +97,34 @@ impl Flow {
         }
         let mut text = String::new();
         for slot in &self.mapping.key {
-            let RawField::Text { text: part, .. } = record.fields.get(top(slot)?)? else { return None };
+            let (name, part) = (self.mapping.record.fields.get(top(slot)?)?, record.fields.get(top(slot)?)?);
+            let RawField::Text { text: part, .. } = part else { return None };
+            if part.is_empty() {
+                return None;
+            }
             if !text.is_empty() {
                 text.push('|');
             }
-            // The separator is doubled inside a part, so that two keys never meet by concatenation.
-            text.push_str(&part.replace('|', "||"));
+            text.push_str(&name.name);
+            text.push('=');
+            // Escaped, so that two keys never meet by concatenation, nor with the number that a correction gets.
+            for character in part.chars() {
+                if matches!(character, '\\' | '|' | '#') {
+                    text.push('\\');
+                }
+                text.push(character);
+            }
         }
         let hides = |slot: &Slot| {
             top(slot).and_then(|it| self.mapping.record.fields.get(it)).is_none_or(|it| it.mask.is_some())
         };
+        let hashed = || IdempotencyKey::new(&crate::document::Hash::of(text.as_bytes()).to_string());
         // Keys are listed and logged by stores and callers: a masked value can not be one.
-        if text.len() > IdempotencyKey::LONGEST || self.mapping.key.iter().any(hides) {
-            return IdempotencyKey::new(&crate::document::Hash::of(text.as_bytes()).to_string());
+        if self.mapping.key.iter().any(hides) {
+            return hashed();
         }
-        IdempotencyKey::new(&text)
+        // What is too long for a key, or has a line break, is one by its hash.
+        IdempotencyKey::new(&text).or_else(hashed)
     }
 
     /// The pipeline, from what was read to what goes back. The deadline bounds the models; what follows is quick. The

@@ -135,6 +135,11 @@ pub const ALL: &[Code] = &[
     code("M040", "A rule can not be read.", "Mend it at the caret."),
     code("M041", "A rule's names or types do not go together.", "Mend the name, or compare like with like."),
     code("M042", "A route is not there.", "Define it under `routes` in vestibule.yaml, or mend the name."),
+    code(
+        "M043",
+        "A field of the key may be absent.",
+        "Say `required` on the field, or leave it out of the key.",
+    ),
 ];
 
 /// What is known of a code.

@@ -3,26 +3,29 @@
 //! A call is accepted (durably, unless the flow says otherwise), worked on by a task of its own and waited for. Who
 //! hangs up drops the waiting, never the job; what a crash interrupted is claimed and finished after the restart.
 
+mod ending;
 mod tasks;
 mod waiting;
+mod work;
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep},
 };
 
 use self::{
+    ending::{attempts, cause, end, keep, lose},
     tasks::Tasks,
-    waiting::{Landing, Recent, Seen, UnderWay, Watcher, landed},
+    waiting::{Landing, Recent, Seen, UnderWay},
+    work::{Work, conflict, late, submit, wait, within},
 };
 use crate::{
-    document::{Document, Hash},
+    document::Document,
     fault::{Fault, FaultCode, Recovery},
-    flow::{Flow, may_be_retried},
-    job::{Claimed, Job, JobId, JobState, Lease, NewJob, Reply, Submission},
+    flow::Flow,
+    job::{Claimed, Job, JobId, JobState, Lease, Reply, Submission},
     mapping::plan::Durability,
     ports::{Extraction, JobStore},
 };
@@ -115,10 +118,11 @@ impl Runner {
             self.flows.get(flow).ok_or_else(|| Fault::new(FaultCode::NotFound, "there is no such flow"))?;
         let permit = self.permit()?;
         let until = Instant::now() + flow.mapping.deadline;
-        if document.key.is_none() {
-            document.key = flow.key_of(&extraction);
+        let own_key = if document.key.is_none() { flow.key_of(&extraction) } else { None };
+        if own_key.is_some() {
+            document.key.clone_from(&own_key);
         }
-        let work = Work { flow: Arc::clone(flow), document, extraction, until, permit };
+        let work = Work { flow: Arc::clone(flow), document, extraction, until, own_key, permit };
         let store = match flow.mapping.durability {
             Durability::Full => self.store.clone(),
             Durability::None => None,
@@ -153,15 +157,10 @@ impl Runner {
         work: Work,
     ) -> Result<(JobId, Arc<Reply>), Fault> {
         let (id, until) = (JobId::fresh(), work.until);
-        let job = NewJob {
-            id,
-            flow: Arc::clone(&work.flow.mapping.name),
-            document: work.document.clone(),
-            fingerprint: work.fingerprint(),
-        };
         // Registered before it is submitted: a second call with the key that finds it stored finds it here as well.
         let working = self.under_way.begin(id);
-        let (id, reply) = match within(until, store.submit(job)).await? {
+        let (submission, work) = submit(store.as_ref(), id, work).await?;
+        let (id, reply) = match submission {
             Submission::Accepted(lease) => {
                 let watcher = working.watcher();
                 let (runner, keeper) = (Arc::clone(self), Arc::clone(&store));
@@ -182,30 +181,32 @@ impl Runner {
     }
 
     /// A keyed call of a flow that keeps nothing on disk.
-    async fn call_once(self: &Arc<Self>, work: Work) -> Result<(JobId, Arc<Reply>), Fault> {
+    async fn call_once(self: &Arc<Self>, mut work: Work) -> Result<(JobId, Arc<Reply>), Fault> {
         let (id, until) = (JobId::fresh(), work.until);
-        let Some(key) = work.document.key.clone() else {
-            return Err(Fault::new(FaultCode::Internal, "no key"));
-        };
         let working = self.under_way.begin(id);
         let name = Arc::clone(&work.flow.mapping.name);
-        match self.recent.look(&name, &key, work.fingerprint(), id, || working.watcher()) {
-            Seen::New => {
-                let watcher = working.watcher();
-                let runner = Arc::clone(self);
-                self.tasks.spawn(async move {
-                    let landing = match work.run(id).await {
-                        Ok(reply) => Landing::Replied(Arc::new(reply)),
-                        Err(fault) => Landing::failed(&fault),
-                    };
-                    working.land(landing.clone());
-                    runner.recent.landed(&name, &key, id, &landing);
-                });
-                Ok((id, wait(watcher, until, id).await?))
+        for refused in 1.. {
+            let Some(key) = work.document.key.clone() else { break };
+            match self.recent.look(&name, &key, work.fingerprint(), id, || working.watcher()) {
+                Seen::New => {
+                    let watcher = working.watcher();
+                    let runner = Arc::clone(self);
+                    self.tasks.spawn(async move {
+                        let landing = match work.run(id).await {
+                            Ok(reply) => Landing::Replied(Arc::new(reply)),
+                            Err(fault) => Landing::failed(&fault),
+                        };
+                        working.land(landing.clone());
+                        runner.recent.landed(&name, &key, id, &landing);
+                    });
+                    return Ok((id, wait(watcher, until, id).await?));
+                }
+                Seen::Same(known, watcher) => return Ok((known, wait(watcher, until, known).await?)),
+                Seen::Refused(_) if work.succeed(refused) => {}
+                Seen::Refused(known) | Seen::Other(known) => return Err(conflict(known)),
             }
-            Seen::Same(known, watcher) => Ok((known, wait(watcher, until, known).await?)),
-            Seen::Other(known) => Err(conflict(known)),
         }
+        Err(Fault::new(FaultCode::Internal, "no key"))
     }
 
     /// The result of a job that was accepted before, here or by a process that is gone.
@@ -339,7 +340,8 @@ impl Runner {
         let Ok(permit) = permit else { return };
         let until = Instant::now() + flow.mapping.deadline;
         let working = self.under_way.begin(id);
-        let work = Work { flow: Arc::clone(flow), document: job.document, extraction, until, permit };
+        let work =
+            Work { flow: Arc::clone(flow), document: job.document, extraction, until, own_key: None, permit };
         let landing = self.work_on(Arc::clone(store), lease, id, attempt, work).await;
         working.land(landing);
     }
@@ -353,132 +355,4 @@ impl Runner {
     pub async fn drain(&self, within: Duration) -> bool {
         self.tasks.drain(within).await
     }
-}
-
-/// One document on its way.
-struct Work {
-    flow: Arc<Flow>,
-    document: Document,
-    extraction: Extraction,
-    until: Instant,
-    /// Held for as long as the work lasts: it bounds how much is under way.
-    permit: OwnedSemaphorePermit,
-}
-
-impl Work {
-    fn fingerprint(&self) -> Hash {
-        self.extraction.payload.unwrap_or_else(|| self.document.digest())
-    }
-
-    /// The pipeline, with a little of the time kept back to store and send what it gave.
-    async fn run(self, ticket: JobId) -> Result<Reply, Fault> {
-        let reserve = (self.flow.mapping.deadline / 20).min(Duration::from_millis(200));
-        let Self { flow, document, extraction, until, permit } = self;
-        let running = flow.run(&document, extraction, ticket, until - reserve);
-        // What a panic leaves behind is dropped with the future; flows share nothing that it could have broken.
-        let result = AssertUnwindSafe(running).catch_unwind().await;
-        drop(permit);
-        result.unwrap_or_else(|_| {
-            tracing::error!(job = %ticket, flow = %flow.mapping.name, "the work on a document panicked");
-            let fault = Fault::new(FaultCode::Internal, "the work on this document ended without a result");
-            Err(fault.recovery(Recovery::Retry))
-        })
-    }
-}
-
-/// The result, or a fault once the time is over.
-async fn within<T>(until: Instant, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    timeout_at(until, work).await.unwrap_or_else(|_| {
-        Err(Fault::new(FaultCode::Deadline, "no result inside the deadline").recovery(Recovery::Retry))
-    })
-}
-
-async fn wait(watcher: Watcher, until: Instant, id: JobId) -> Result<Arc<Reply>, Fault> {
-    timeout_at(until, landed(watcher)).await.unwrap_or_else(|_| Err(late(id)))
-}
-
-fn late(id: JobId) -> Fault {
-    Fault::new(FaultCode::Deadline, format!("no result inside the deadline; the ticket is {id}"))
-        .recovery(Recovery::Retry)
-}
-
-fn conflict(id: JobId) -> Fault {
-    Fault::new(FaultCode::KeyConflict, format!("the key belongs to the job {id}, which has another document"))
-}
-
-/// Stores a result. A store that is full or locked for a moment gets a few more tries, longer than a caller may wait:
-/// the answer is paid for.
-async fn keep(store: &dyn JobStore, lease: Lease, reply: &Reply) -> Result<(), Fault> {
-    let Lease { job, token } = lease;
-    let (mut pause, mut tries) = (STORE_AGAIN, 1);
-    let fault = loop {
-        match store.answer(Lease { job, token }, reply.clone()).await {
-            Ok(()) => return Ok(()),
-            Err(fault) if !may_be_retried(&fault) || tries >= STORE_TRIES => break fault,
-            Err(fault) => tracing::warn!(%job, %fault, tries, "a result is not stored yet"),
-        }
-        sleep(pause).await;
-        (pause, tries) = (pause * 2, tries + 1);
-    };
-    // A try that failed may have stored it all the same; then the next one is refused.
-    let known = if tries > 1 { store.find(job).await.ok().flatten() } else { None };
-    let is_stored = known.is_some_and(|job| job.state.reply() == Some(reply));
-    if is_stored { Ok(()) } else { Err(fault) }
-}
-
-/// Puts a job back or gives it up, as its fault and the number of its attempts say.
-async fn end(store: &dyn JobStore, lease: Lease, attempt: u32, fault: &Fault) {
-    let id = lease.job;
-    let ended = if may_be_retried(fault) && attempt < ATTEMPTS {
-        store.release(lease, backoff(attempt, fault.recovery)).await
-    } else {
-        store.bury(lease, fault.to_string()).await
-    };
-    if let Err(fault) = ended {
-        tracing::error!(job = %id, %fault, "the end of a job could not be stored");
-    }
-}
-
-/// Ends when the lease is lost; until then it is renewed.
-async fn lose(store: &Arc<dyn JobStore>, lease: &Lease) -> Fault {
-    loop {
-        sleep(RENEWAL).await;
-        match store.renew(lease).await {
-            Ok(()) => {}
-            Err(fault) if may_be_retried(&fault) => {
-                tracing::warn!(job = %lease.job, %fault, "lease not renewed yet")
-            }
-            Err(fault) => return fault,
-        }
-    }
-}
-
-fn attempts(state: &JobState) -> u32 {
-    match state {
-        JobState::Leased { attempt } | JobState::Queued { attempt, .. } => *attempt,
-        JobState::Answered { .. } | JobState::Returned { .. } | JobState::Dead { .. } => 1,
-    }
-}
-
-/// 1 s, 4 s, 16 s, 64 s; longer where the other side said so.
-fn backoff(attempt: u32, recovery: Recovery) -> Duration {
-    let own = Duration::from_secs(4_u64.saturating_pow(attempt.saturating_sub(1).min(3)));
-    match recovery {
-        Recovery::RetryAfter(asked) => own.max(asked),
-        Recovery::Retry | Recovery::FailOver | Recovery::GiveUp => own,
-    }
-}
-
-/// The chain of causes, for the log.
-fn cause(fault: &Fault) -> String {
-    let mut text = String::new();
-    let mut source = std::error::Error::source(fault);
-    while let Some(error) = source {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

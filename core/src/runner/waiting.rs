@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::{
     document::{Hash, IdempotencyKey},
     fault::{Fault, FaultCode, Recovery},
+    finding::Outcome,
     job::{JobId, Reply, ReplyBody},
 };
 
@@ -138,6 +139,8 @@ impl Ring {
 pub(super) enum Seen {
     New,
     Same(JobId, Watcher),
+    /// Another document, and it was refused.
+    Refused(JobId),
     Other(JobId),
 }
 
@@ -177,6 +180,7 @@ impl Recent {
             Some(known) if known.fingerprint == fingerprint => {
                 return Seen::Same(known.id, known.watcher.clone());
             }
+            Some(known) if refused(&known.watcher) => return Seen::Refused(known.id),
             Some(known) => return Seen::Other(known.id),
             None => {}
         }
@@ -188,6 +192,10 @@ impl Recent {
         ring.shrink();
         Seen::New
     }
+}
+
+fn refused(watcher: &Watcher) -> bool {
+    matches!(&*watcher.borrow(), Some(Landing::Replied(reply)) if reply.outcome == Outcome::Reject)
 }
 
 fn failed(watcher: &Watcher) -> bool {

@@ -80,19 +80,66 @@ async fn a_known_key_gets_the_stored_result_byte_for_byte() {
     }
 }
 
+/// A business key, and a rule that refuses what is negative.
+const CLAIMS: &str = "record:\n  a: { from: A, required: yes }\n  n: { from: N, type: int, required: yes }\nkey: [a, n]\nchecks:\n  n >= 0: { else: reject }\n";
+
 #[tokio::test(start_paused = true)]
 async fn the_key_of_a_mapping_counts_where_the_transport_has_none() {
     let model = model([good()]);
-    let runner = start(&format!("{BACK}key: a\n"), model.clone(), Some(Arc::new(MemoryStore::default())));
-    let (first, _) = call(&runner, document("<C><A>1</A></C>")).await.unwrap();
-    let (second, _) = call(&runner, document("<C><A>1</A></C>")).await.unwrap();
-    let (third, _) = call(&runner, document("<C><A>2</A></C>")).await.unwrap();
-    let (keyless, _) = call(&runner, document("<C/>")).await.unwrap();
-    let (keyless_again, _) = call(&runner, document("<C/>")).await.unwrap();
-    assert_eq!(first, second);
-    assert_ne!(first, third);
-    assert_ne!(keyless, keyless_again);
-    assert_eq!(model.calls(), 4);
+    let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
+    let flow = flow(&format!("{CLAIMS}{ASKS}{BACK}"), vec![model.clone()]);
+    let runner = Runner::start(vec![Arc::new(flow)], Some(store), RunnerSettings::default());
+    let claim = |a: &str, n: &str| document(&format!("<C><A>{a}</A><N>{n}</N></C>"));
+    let (first, _) = call(&runner, claim("1", "2")).await.unwrap();
+    let (second, _) = call(&runner, claim("1", "2")).await.unwrap();
+    let (third, _) = call(&runner, claim("1|", "2")).await.unwrap();
+    let (fourth, _) = call(&runner, claim("l\n1", "2")).await.unwrap();
+    let (fifth, _) = call(&runner, claim("l\n1", "2")).await.unwrap();
+    assert_eq!((first, fourth), (second, fifth), "a line break is no reason to forget the key");
+    assert_eq!(std::collections::HashSet::from([first, third, fourth]).len(), 3);
+    assert_eq!(model.calls(), 3);
+}
+
+#[test]
+fn keys_of_different_values_never_meet() {
+    let flow = flow(
+        "key: [a, b]\nrecord:\n  a: { from: A, required: yes }\n  b: { from: B, required: yes }\n",
+        Vec::new(),
+    );
+    let parts = ["x", "x|", "|x", "x\\", "\\|x", "x|b=", "b=x", "x#2", "x\\#2"];
+    let mut seen = std::collections::HashSet::new();
+    for (a, b) in parts.iter().flat_map(|a| parts.iter().map(move |b| (a, b))) {
+        let extraction = flow.extract(&document(&format!("<C><A>{a}</A><B>{b}</B></C>"))).unwrap();
+        let key = flow.key_of(&extraction).unwrap();
+        assert!(seen.insert(key.as_str().to_owned()), "{a:?} and {b:?} make {}", key.as_str());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_document_can_be_corrected_under_its_business_key() {
+    let record = CLAIMS.replace("key: [a, n]", "key: a");
+    for durability in ["", NOTHING_KEPT] {
+        let model = model([good()]);
+        let flow = flow(&format!("{record}{ASKS}{BACK}{durability}"), vec![model.clone()]);
+        let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
+        let runner = Runner::start(vec![Arc::new(flow)], Some(store), RunnerSettings::default());
+        let claim = |n: i32| document(&format!("<C><A>C1</A><N>{n}</N></C>"));
+        let (wrong, refused) = call(&runner, claim(-1)).await.unwrap();
+        assert_eq!(written(&refused), format!("Prio=-; Status=reject; Ticket={wrong}"), "{durability}");
+        let (still_wrong, _) = call(&runner, claim(-2)).await.unwrap();
+        let (right, accepted) = call(&runner, claim(3)).await.unwrap();
+        assert_eq!(written(&accepted), format!("Prio=high; Status=pass; Ticket={right}"), "{durability}");
+        // Every one of them is known from now on, and after the right one there is no other.
+        assert_eq!(call(&runner, claim(-1)).await.unwrap().0, wrong, "{durability}");
+        assert_eq!(call(&runner, claim(-2)).await.unwrap().0, still_wrong, "{durability}");
+        assert_eq!(call(&runner, claim(3)).await.unwrap().0, right, "{durability}");
+        assert_eq!(call(&runner, claim(4)).await.unwrap_err().code, FaultCode::KeyConflict, "{durability}");
+        assert_eq!(model.calls(), 1, "{durability}");
+        // A caller's own key names one document, whatever became of it.
+        let own = |n: i32| Document { key: IdempotencyKey::new("own"), ..claim(n) };
+        call(&runner, own(-1)).await.unwrap();
+        assert_eq!(call(&runner, own(3)).await.unwrap_err().code, FaultCode::KeyConflict, "{durability}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -157,7 +157,7 @@ fn assemble(
         .and_then(|node| names.rule(node, Some(&Type::Bool), diagnostics));
 
     let record = Arc::new(record);
-    let key = keys(root, &names, diagnostics);
+    let key = keys(root, &names, &record, diagnostics);
     document_names(&sketch, &trailer_sketch, &mut names);
     let checks = rules::checks(root, file, &names, diagnostics);
     let mut deadline = DEFAULT_DEADLINE;
@@ -250,7 +250,12 @@ fn name(root: &Node, file: &MappingFile, diagnostics: &mut Diagnostics) -> Arc<s
 }
 
 /// The fields of the idempotency key.
-fn keys(root: &Node, names: &Names, diagnostics: &mut Diagnostics) -> Vec<crate::rule::Slot> {
+fn keys(
+    root: &Node,
+    names: &Names,
+    record: &plan::Shape,
+    diagnostics: &mut Diagnostics,
+) -> Vec<crate::rule::Slot> {
     let Some(node) = root.get("key") else { return Vec::new() };
     let mut slots = Vec::new();
     for item in node.items().iter().take(MOST_IN_BLOCK) {
@@ -261,6 +266,13 @@ fn keys(root: &Node, names: &Names, diagnostics: &mut Diagnostics) -> Vec<crate:
                 shown(item.text().unwrap_or_default())
             );
             diagnostics.push("M018", &item.span, title, "a single value is needed here");
+        } else if record.fields.iter().any(|it| Some(&*it.name) == item.text() && it.rules.required.is_none())
+        {
+            let name = shown(item.text().unwrap_or_default());
+            let title = format!("`{name}` may be absent: then a repeated document would be new");
+            diagnostics
+                .push("M043", &item.span, title, "part of the key")
+                .help("say `required: yes` (or note, review) on the field");
         }
         slots.push(slot);
     }

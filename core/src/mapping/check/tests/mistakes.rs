@@ -11,6 +11,7 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     ),
     ("send: [cause, reserve", "send: [cause, reserv", &["M023 there is no field `reserv`"]),
     ("Result/ClaimNo:     claim_no", "Result/ClaimNo:     claim_nr", &["M023 there is no field `claim_nr`"]),
+    ("key: claim_no", "key: story", &["M043 `story` may be absent"]),
     ("key: claim_no", "key: lines", &["M018 `lines` is a list: it can not be part of the key"]),
     (
         "confidence: 1 }",

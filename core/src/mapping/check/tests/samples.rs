@@ -119,7 +119,7 @@ source:
     total: { from: batch/total, type: money }
 key: [batch, number]
 record:
-  batch: { from: /batch/id }
+  batch: { from: /batch/id, required: yes }
   number: { from: no, unique: yes, required: yes }
   rate:  { from: rate, type: decimal, default: 0.21, range: 0..1 }
   state: { from: state, codes: codes/state.csv, complete: 0.8 }
