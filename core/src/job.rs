@@ -256,7 +256,7 @@ impl From<&Finding> for Remark {
             check: finding.check.word().into(),
             outcome: finding.outcome,
             field: finding.field.to_string(),
-            xpath: finding.origin.as_ref().map(crate::origin::Origin::xpath),
+            xpath: finding.origin.as_ref().and_then(crate::origin::Origin::xpath),
             expected: finding.expected.to_string(),
             found: finding.found.as_ref().map(ToString::to_string),
             say: finding.say.as_ref().map(ToString::to_string),

@@ -24,9 +24,15 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The place as an XPath over local names: `/Envelope/Body/SubmitClaim/Claim/Lines/Line[2]/Amt`.
-    pub fn xpath(&self) -> String {
-        self.to_string().replace('(', "[").replace(')', "]")
+    /// The place as an XPath over local names: `/Envelope/Body/SubmitClaim/Claim/Lines/Line[2]/Amt`. `None` for what
+    /// stands nowhere in the document: a computed value, a default, the time of receipt.
+    pub fn xpath(&self) -> Option<String> {
+        match self {
+            Self::Node { address, .. } if address.starts_with('/') => {
+                Some(address.replace('(', "[").replace(')', "]"))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -38,6 +44,27 @@ impl fmt::Display for Origin {
             Self::Constant => f.write_str("value"),
             Self::Computed => f.write_str("compute"),
             Self::Answer(name) => write!(f, "answer.{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_node_of_the_document_has_an_xpath() {
+        let node = |address: &str| Origin::Node { address: address.into(), line: 1 };
+        for (origin, expected) in [
+            (node("/Order/Line(2)/@no"), Some("/Order/Line[2]/@no")),
+            (node("/"), Some("/")),
+            (node("meta received"), None),
+            (Origin::Computed, None),
+            (Origin::Default, None),
+            (Origin::Constant, None),
+            (Origin::Answer("reason".into()), None),
+        ] {
+            assert_eq!(origin.xpath().as_deref(), expected, "origin: {origin}");
         }
     }
 }

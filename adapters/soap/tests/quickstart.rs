@@ -44,7 +44,7 @@ fn mapping() -> Arc<Mapping> {
 
 fn text_of<'e>(mapping: &Mapping, extraction: &'e Extraction, name: &str) -> Option<(&'e str, String)> {
     match &extraction.records[0].fields[mapping.record.slot(name).unwrap()] {
-        RawField::Text { text, origin } => Some((text, origin.xpath())),
+        RawField::Text { text, origin } => Some((text, origin.xpath()?)),
         RawField::Absent { .. } | RawField::Items(_) => None,
     }
 }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use bytes::Bytes;
+use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json, json};
 
 use super::{writer::Writer, written::Written};
@@ -12,10 +13,11 @@ use crate::{
     fault::Fault,
     finding::{Check, Finding, Outcome},
     gate::{Found, Tally, Verdict, clock_of, nothing_read},
+    interpret::canonical_text,
     job::{JobId, Remark, Reply, ReplyBody},
-    mapping::plan::{Faults, Mapping, Return, Write, WriteFrom},
+    mapping::plan::{Faults, From, Mapping, Return, Shape, Write, WriteFrom},
     ports::Renderer,
-    record::Record,
+    record::{Record, Value},
     rule::{
         Clock, Operand, Root,
         bindings::{FlowFacts, RecordBindings},
@@ -106,6 +108,7 @@ impl<'a> Draft<'a> {
         renderer: Option<&dyn Renderer>,
         media_type: &str,
     ) -> Result<Reply, Fault> {
+        self.doubt();
         self.accept();
         let written = match &self.mapping.back {
             Some(back) => self.write(back),
@@ -137,6 +140,17 @@ impl<'a> Draft<'a> {
         let mut told = HashSet::new();
         all.filter(|it| told.insert((it.code.clone(), it.field.clone(), it.xpath.clone(), it.found.clone())))
             .collect()
+    }
+
+    /// `confidence` decides how sure an answer must be.
+    fn doubt(&mut self) {
+        let Some(ask) = &self.mapping.ask else { return };
+        for entry in &mut self.entries {
+            let Some(asked) = &entry.asked else { continue };
+            let mut doubts = Vec::new();
+            doubtful(&ask.answer, &asked.answer, "answer.", &mut doubts);
+            doubts.into_iter().for_each(|finding| self.tally.add(&mut entry.found, finding));
+        }
     }
 
     /// `accept` decides which answers may be used without a person.
@@ -252,6 +266,36 @@ impl Around<'_> {
     }
 }
 
+/// The fields of an answer, or of an item in it, that are below their `confidence` or do not say theirs.
+fn doubtful(shape: &Shape, answer: &Record, prefix: &str, doubts: &mut Vec<Finding>) {
+    for (slot, plan) in shape.fields.iter().enumerate() {
+        let value = answer.at(slot).map(|field| &field.value);
+        let name = format!("{prefix}{}", plan.name);
+        if let (From::Each { shape, .. }, Some(Value::List(items))) = (&plan.from, value) {
+            for (at, item) in items.iter().enumerate() {
+                doubtful(shape, item, &format!("{name}[{}].", at + 1), doubts);
+            }
+        }
+        let Some(least) = plan.rules.confidence else { continue };
+        let is_sure = match value {
+            Some(Value::Int(number)) => Decimal::from(*number) >= least,
+            Some(Value::Decimal(number)) => *number >= least,
+            _ => false,
+        };
+        if !is_sure {
+            doubts.push(Finding {
+                check: Check::Confidence,
+                outcome: plan.rules.otherwise.unwrap_or(Outcome::Review),
+                field: name.into(),
+                origin: None,
+                expected: Cow::Owned(format!("at least {least}")),
+                found: value.map(|it| canonical_text(it).into()),
+                say: None,
+            });
+        }
+    }
+}
+
 fn about_answer(check: Check, expected: &'static str) -> Finding {
     Finding {
         check,
@@ -267,9 +311,9 @@ fn about_answer(check: Check, expected: &'static str) -> Finding {
 /// A finding in one line, as `findings` writes it.
 fn line(finding: &Finding) -> String {
     let mut text = format!("{} {}", finding.check.code(), finding.field);
-    if let Some(origin) = &finding.origin {
+    if let Some(xpath) = finding.origin.as_ref().and_then(crate::origin::Origin::xpath) {
         text.push_str(" at ");
-        text.push_str(&origin.xpath());
+        text.push_str(&xpath);
     }
     match &finding.say {
         Some(say) => {

@@ -180,7 +180,7 @@ pub struct Field {
     pub one_of: Option<Vec<Word>>,
     /// Oldest acceptable value at receipt: 48h, 30d
     pub max_age: Option<String>,
-    /// Least confidence of the extraction, 0..1
+    /// Least confidence of the extraction, 0..1. Only for sources that are read with doubt, such as PDF
     pub confidence: Option<Word>,
     /// No other record (in a list: no other item) has this value
     pub unique: Option<bool>,
@@ -220,7 +220,7 @@ pub struct AnswerField {
     pub range: Option<Word>,
     /// Regular expression that the whole value must match
     pub pattern: Option<String>,
-    /// Least value of a confidence, 0..1; below it a person decides
+    /// Least value of this number, 0..1; below it, or without it, `else` says what happens
     pub confidence: Option<Word>,
     /// ISO 4217 code of a money field, e.g. EUR
     pub currency: Option<String>,
@@ -228,7 +228,7 @@ pub struct AnswerField {
     pub each: Option<String>,
     /// The fields of one item: the answer is a list of these
     pub record: Option<IndexMap<String, AnswerField>>,
-    /// What a failed check of this field leads to; review when left out
+    /// What too little `confidence` leads to; review when left out
     #[serde(rename = "else")]
     pub otherwise: Option<Otherwise>,
     /// What it means; the model reads it

@@ -170,7 +170,7 @@ pub struct FieldRules {
     pub unique: bool,
     /// Least share of records in which it is present, 0..1.
     pub complete: Option<Decimal>,
-    /// Least confidence of the extraction, 0..1.
+    /// Least confidence, 0..1: of a field of the answer its least value, of others how surely it was read.
     pub confidence: Option<Decimal>,
     /// Outcome of a failed check of this field (not `required`); review when the mapping says none.
     pub otherwise: Option<Outcome>,

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use smallvec::SmallVec;
 
-use super::{Attribute, NONE, Node, NodeId, Tree, u32_of, usize_of};
+use super::{Attribute, NONE, Node, NodeId, Tree, find::trim, u32_of, usize_of};
 
 /// Children with more different names than this are found by hash; fewer, by walking from name to name.
 const NARROW: usize = 8;
@@ -30,6 +30,8 @@ pub struct TreeBuilder<'a> {
 struct Open {
     node: u32,
     last_child: u32,
+    /// The last child when text (not only white space) was added last; `None` before there was any.
+    text_after: Option<u32>,
     /// The newest first-of-its-name child.
     last_distinct: u32,
     /// Names of children so far, with the newest child of each.
@@ -41,12 +43,20 @@ struct Open {
 impl Open {
     fn new(node: u32) -> Self {
         let newest_wide = HashMap::new();
-        Self { node, last_child: NONE, last_distinct: NONE, newest: SmallVec::new(), newest_wide }
+        Self {
+            node,
+            last_child: NONE,
+            text_after: None,
+            last_distinct: NONE,
+            newest: SmallVec::new(),
+            newest_wide,
+        }
     }
 
     fn reuse(mut self, node: u32) -> Self {
         self.node = node;
         self.last_child = NONE;
+        self.text_after = None;
         self.last_distinct = NONE;
         self.newest.clear();
         if !self.newest_wide.is_empty() {
@@ -113,6 +123,7 @@ impl<'a> TreeBuilder<'a> {
             start: u32_of(offset),
             end: u32_of(offset),
             is_wide: false,
+            is_interrupted: false,
         };
         self.link(number, &mut node);
         self.tree.nodes.push(node);
@@ -217,10 +228,12 @@ impl<'a> TreeBuilder<'a> {
         if text.is_empty() {
             return;
         }
-        let Some(node) = self.open.last().and_then(|open| self.tree.nodes.get_mut(usize_of(open.node)))
-        else {
-            return;
-        };
+        let Some(open) = self.open.last_mut() else { return };
+        let Some(node) = self.tree.nodes.get_mut(usize_of(open.node)) else { return };
+        if !trim(&text).is_empty() {
+            node.is_interrupted |= open.text_after.is_some_and(|child| child != open.last_child);
+            open.text_after = Some(open.last_child);
+        }
         match self.tree.texts.get_mut(usize_of(node.text)) {
             Some(before) => before.to_mut().push_str(&text),
             None => {

@@ -27,7 +27,8 @@ const ITEMS_PER_NODE: usize = 4;
 
 /// Reads the records of a document below `payload`, and its trailer. White space of XML is trimmed at both ends of
 /// every value; an element with child elements gives its own character data; an element that says `xsi:nil` is
-/// absent. Where more than one place matches a single value, the first is used and a defect names the second.
+/// absent. Where more than one place matches a single value, the first is used and a defect names the second; text that
+/// goes on after a child element is joined, and a defect says so.
 ///
 /// In a document of one record addresses start at the payload's children or name the payload itself; in an `each`
 /// they start at the item's children. `Extraction::payload` is left to the caller. An `each` without a match is
@@ -259,12 +260,18 @@ impl<'t> Reader<'t, '_> {
         let (first, second) = (self.hits.first().copied(), self.hits.get(1).copied());
         let Some(first) = first else { return RawField::Absent { at: Some(self.expected(path, base)) } };
         if let Some(second) = second {
-            self.ambiguous(&second, field, base);
+            self.ambiguous(&second, field, base, ["one value", "a second value"]);
         }
         let origin = self.origin(&first);
         let text = match first {
             Hit::Node(node) if self.tree.is_nil(node) => return RawField::Absent { at: Some(origin) },
-            Hit::Node(node) => self.tree.text(node),
+            Hit::Node(node) => {
+                if self.tree.is_interrupted(node) {
+                    let pieces = ["text in one piece", "text that goes on after a child element"];
+                    self.ambiguous(&first, field, base, pieces);
+                }
+                self.tree.text(node)
+            }
             Hit::Attribute(_, _, value) => value,
         };
         RawField::Text { text: trim(text).into(), origin }
@@ -284,19 +291,26 @@ impl<'t> Reader<'t, '_> {
         }
     }
 
-    fn ambiguous(&mut self, second: &Hit<'_>, field: &FieldPlan, base: Base<'_>) {
+    /// More stands at `place` than one value.
+    fn ambiguous(
+        &mut self,
+        place: &Hit<'_>,
+        field: &FieldPlan,
+        base: Base<'_>,
+        [expected, found]: [&'static str; 2],
+    ) {
         let mut name = String::new();
         if let Some(crumb) = base.crumb {
             crumb.write(&mut name);
         }
         name.push_str(&field.name);
-        let origin = self.origin(second);
+        let origin = self.origin(place);
         self.defects.push(Defect {
             field: name.into(),
             check: Check::Ambiguous,
             origin,
-            expected: "one value".into(),
-            found: Some("a second value".into()),
+            expected: expected.into(),
+            found: Some(found.into()),
         });
     }
 

@@ -250,7 +250,8 @@ impl<'a> Tree<'a> {
             Pick::Child(name, value) => {
                 let mut child = self.first_named(node, name);
                 while let Some(found) = child {
-                    if trim(self.text(found)) == &**value {
+                    // Pieces that are joined are no value to pick by.
+                    if trim(self.text(found)) == &**value && !self.is_interrupted(found) {
                         return true;
                     }
                     child = self.next_same(found);

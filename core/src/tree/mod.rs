@@ -71,6 +71,8 @@ struct Node {
     end: u32,
     /// Children have so many different names that they are looked up in [`Tree::wide`].
     is_wide: bool,
+    /// Its text goes on after a child.
+    is_interrupted: bool,
 }
 
 #[derive(Debug)]
@@ -139,6 +141,12 @@ impl<'a> Tree<'a> {
     /// The node's own character data (not its children's), as it stands.
     pub fn text(&self, node: NodeId) -> &str {
         self.node(node).and_then(|node| self.texts.get(usize_of(node.text))).map_or("", |text| text)
+    }
+
+    /// True when the node's own text (white space aside) goes on after a child: [`Self::text`] then joins what the
+    /// document keeps apart, as in `<A>1<b/>2</A>`.
+    pub fn is_interrupted(&self, node: NodeId) -> bool {
+        self.node(node).is_some_and(|node| node.is_interrupted)
     }
 
     fn attributes(&self, node: NodeId) -> &[Attribute<'a>] {

@@ -98,6 +98,39 @@ async fn an_answer_that_is_not_accepted_is_for_a_person() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_sure_enough_leads_to_its_else() {
+    let held = |found: &str| format!("G112 review answer.sure: at least 0.7{found}");
+    let asks = |more: &str| {
+        ASKS.replace("sure: { type: decimal", &format!("sure: {{ type: decimal, confidence: 0.7{more}"))
+    };
+    assert_ne!(asks(""), ASKS);
+    let back = "return:\n  into: R\n  write:\n    Status: outcome\n";
+    for (more, answer, outcome, expected) in [
+        ("", json!({ "priority": "low", "sure": 0.7 }), Outcome::Pass, None),
+        ("", json!({ "priority": "low", "sure": "0.69" }), Outcome::Review, Some(held(" / 0.69"))),
+        ("", json!({ "priority": "low" }), Outcome::Review, Some(held(""))),
+        (
+            ", else: note",
+            json!({ "priority": "low", "sure": 0 }),
+            Outcome::Note,
+            Some(held(" / 0").replace("review", "note")),
+        ),
+        (
+            ", else: reject",
+            json!({ "priority": "low", "sure": 0.1 }),
+            Outcome::Reject,
+            Some(held(" / 0.1").replace("review", "reject")),
+        ),
+    ] {
+        let model: Arc<dyn Model> = Arc::new(ScriptedModel::new("m", [Step::Answer(answer.clone())]));
+        let flow = flow(&format!("{RECORD}{}{back}", asks(more)), vec![model]);
+        let reply = run(&flow, "<C><A>x</A></C>").await.unwrap();
+        assert_eq!(findings(&reply), Vec::from_iter(expected), "answer: {answer}");
+        assert_eq!(reply.outcome, outcome, "answer: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn accept_sees_the_whole_document() {
     let asks = format!("{ASKS}  accept: count(records) <= 2\n");
     let flow = batch(&format!("{RECORD}{asks}{BACK}"), vec![Arc::new(ScriptedModel::new("m", [good()]))]);

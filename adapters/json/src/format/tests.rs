@@ -217,3 +217,21 @@ fn records_are_listed_below_into() {
         assert_eq!(rendered(into, vec![write("V")], records), expected, "into: {into}");
     }
 }
+
+#[test]
+fn the_text_of_a_repeated_element_is_written_and_read_back() {
+    let writes = vec![write_each("Finding", vec![write("@code"), write(".")])];
+    let item = |code: &str, text: &str| Written {
+        items: vec![value(0, code, Hint::Text), value(1, text, Hint::Text)],
+    };
+    let items = vec![item("G1", "a"), item("G2", "b")];
+    let text = rendered("R", writes, &[Written { items: vec![WrittenItem::Each { write: 0, items }] }]);
+    assert_eq!(text, r##"{"Finding":[{"@code":"G1","#text":"a"},{"@code":"G2","#text":"b"}]}"##);
+    let inner = Arc::new(Shape { fields: vec![field("@code"), field(".")] });
+    let findings = plan("findings", From::Each { path: path("Finding"), shape: inner });
+    let read = extracted(&mapping(vec![findings], "R", Vec::new()), &text);
+    assert_eq!(
+        found(&read.records[0].fields),
+        "[G1 at /Finding(1)/@code, a at /Finding(1); G2 at /Finding(2)/@code, b at /Finding(2)]"
+    );
+}

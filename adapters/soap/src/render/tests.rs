@@ -150,6 +150,27 @@ fn unqualified_elements_and_qualified_attributes_are_written_as_the_contract_has
     );
 }
 
+#[test]
+fn the_text_of_a_repeated_element_is_written_and_read_back() {
+    let writes = vec![write_each("Finding", vec![write("@code"), write(".")])];
+    let item = |code: &str, text: &str| Written { items: vec![value(0, code), value(1, text)] };
+    let items = vec![item("G1", "a < b"), item("G2", ""), item("G3", "é")];
+    let text =
+        rendered("R", writes, &[Written { items: vec![WrittenItem::Each { write: 0, items }] }]).unwrap();
+    assert_eq!(
+        text,
+        "<R xmlns=\"urn:vestibule:S\"><Finding code=\"G1\">a &lt; b</Finding><Finding code=\"G2\"/><Finding code=\"G3\">é</Finding></R>"
+    );
+    let source = Source::of(&text);
+    let limits = Limits::default();
+    let tree = source.parse(&limits, Options::default()).unwrap();
+    let found: Vec<_> = tree
+        .children(NodeId(0))
+        .map(|it| (tree.attribute(it, "code").unwrap_or_default(), tree.text(it)))
+        .collect();
+    assert_eq!(found, [("G1", "a < b"), ("G2", ""), ("G3", "é")]);
+}
+
 /// A random reply: names with texts, and lists of the same.
 #[derive(Debug, Clone)]
 enum Part {

@@ -10,6 +10,12 @@ pub(crate) const SOAP12: &str = "http://www.w3.org/2003/05/soap-envelope";
 const ADDRESSING: &str = "http://www.w3.org/2005/08/addressing";
 /// The namespace of WS-Addressing as submitted in August 2004.
 const ADDRESSING_2004: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing";
+/// Where answers can go: back on the caller's connection, in both versions of WS-Addressing, or to nobody.
+const SERVED_ADDRESSES: [&str; 3] = [
+    "http://www.w3.org/2005/08/addressing/anonymous",
+    "http://www.w3.org/2005/08/addressing/none",
+    "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous",
+];
 /// Longest message id that is sent back.
 const LONGEST_ID: usize = 1024;
 
@@ -103,6 +109,9 @@ pub(crate) enum EnvelopeError {
     /// Headers that are for us and must be understood: namespace and name.
     #[error("header `{}` must be understood and is not", .0.iter().map(|(_, name)| &**name).collect::<Vec<_>>().join("`, `"))]
     MustUnderstand(Vec<(Box<str>, Box<str>)>),
+    /// A WS-Addressing header that wants the answer somewhere else than on this connection.
+    #[error("header `{0}` wants the answer at an address of its own: only the anonymous address is served")]
+    Elsewhere(&'static str),
 }
 
 /// True for an Envelope of any SOAP that this crate reads.
@@ -186,6 +195,13 @@ fn read_header<'t>(
                     message.message_id = Some(text);
                 }
                 "Action" if !text.is_empty() => message.action = Some(text),
+                // Who waits at another address would never hear of an answer that comes back here.
+                "ReplyTo" if is_elsewhere(tree, block, message.version) => {
+                    return Err(EnvelopeError::Elsewhere("ReplyTo"));
+                }
+                "FaultTo" if is_elsewhere(tree, block, message.version) => {
+                    return Err(EnvelopeError::Elsewhere("FaultTo"));
+                }
                 _ => {}
             }
             continue;
@@ -195,6 +211,15 @@ fn read_header<'t>(
         }
     }
     if unknown.is_empty() { Ok(()) } else { Err(EnvelopeError::MustUnderstand(unknown)) }
+}
+
+/// True for an endpoint whose address is neither the caller's own connection nor nobody's.
+fn is_elsewhere(tree: &Tree<'_>, endpoint: NodeId, version: Version) -> bool {
+    let own = tree.namespace(endpoint);
+    let is_address = |it: &NodeId| tree.name(*it) == "Address" && tree.namespace(*it) == own;
+    let Some(address) = tree.children(endpoint).find(is_address) else { return false };
+    let address = tree.text(address).trim();
+    is_for_us(tree, endpoint, version) && !address.is_empty() && !SERVED_ADDRESSES.contains(&address)
 }
 
 fn must_understand(tree: &Tree<'_>, block: NodeId) -> bool {

@@ -96,7 +96,7 @@ fn good_messages_are_read() {
         assert_eq!(&*call.context.operation, "SubmitClaim");
         let RawField::Text { text, origin } = &call.extraction.records[0].fields[0] else { panic!("absent") };
         assert_eq!(&**text, "C1");
-        assert_eq!(origin.xpath(), "/Envelope/Body/SubmitClaim/Claim/ClaimNo");
+        assert_eq!(origin.xpath().as_deref(), Some("/Envelope/Body/SubmitClaim/Claim/ClaimNo"));
         assert!(call.extraction.payload.is_some());
     }
 }
@@ -148,6 +148,60 @@ fn a_message_id_that_is_not_one_key_is_refused() {
         let header = format!("<e:Header>{header}</e:Header>");
         let refused = accept(&request(None, None, envelope(NS11, &header, CLAIM))).map(drop).unwrap_err();
         assert!(refused.2.contains(expected), "{refused:?}");
+    }
+}
+
+#[test]
+fn an_answer_is_sent_back_on_the_connection_and_nowhere_else() {
+    const OF_1_0: &str = "http://www.w3.org/2005/08/addressing";
+    const OF_2004: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing";
+    let served = |namespace: &str, header: &str, more: &str, address: &str| {
+        let header = format!(
+            "<e:Header><a:{header} xmlns:a='{namespace}' {more}><a:Address> {address} </a:Address></a:{header}></e:Header>"
+        );
+        accept(&request(None, None, envelope(NS11, &header, CLAIM))).map(drop).map_err(|it| it.2)
+    };
+    for (namespace, header, more, address) in [
+        (OF_1_0, "ReplyTo", "e:mustUnderstand='1'", "http://www.w3.org/2005/08/addressing/anonymous"),
+        (OF_1_0, "ReplyTo", "", "http://www.w3.org/2005/08/addressing/none"),
+        (OF_2004, "FaultTo", "", "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous"),
+        (OF_1_0, "ReplyTo", "", ""),
+        (OF_1_0, "ReplyTo", "e:actor='urn:other'", "http://client.example/callback"),
+        (OF_1_0, "From", "", "http://client.example/callback"),
+    ] {
+        assert_eq!(served(namespace, header, more, address), Ok(()), "{header} {address}");
+    }
+    for (namespace, header, more) in
+        [(OF_1_0, "ReplyTo", ""), (OF_1_0, "FaultTo", ""), (OF_2004, "ReplyTo", "e:mustUnderstand='1'")]
+    {
+        let fault = served(namespace, header, more, "http://client.example/callback").unwrap_err();
+        let expected =
+            format!("header `{header}` wants the answer at an address of its own: only the anonymous");
+        assert!(fault.contains(&expected) && fault.contains("V003"), "{fault}");
+        assert!(!fault.contains("client.example"), "{fault}");
+    }
+}
+
+#[test]
+fn text_in_pieces_is_a_defect_and_what_does_not_count_as_a_child_is_none() {
+    for (number, defects) in [
+        ("1<x/>2", vec!["G118 claim_no"]),
+        ("<x/>12", vec![]),
+        ("12<x>3</x>\n", vec![]),
+        ("1<!-- c -->2", vec![]),
+        ("1<?pi x?>2", vec![]),
+        ("1<![CDATA[2]]>", vec![]),
+        ("&#49;<!-- c -->&#50;", vec![]),
+        ("&#49;<x/>&#50;", vec!["G118 claim_no"]),
+        ("1<x/><![CDATA[2]]>", vec!["G118 claim_no"]),
+    ] {
+        let claim = CLAIM.replace("C1", number);
+        let call = accept(&request(None, None, envelope(NS11, "", &claim))).unwrap();
+        let found: Vec<_> =
+            call.extraction.defects.iter().map(|it| format!("{} {}", it.check.code(), it.field)).collect();
+        assert_eq!(found, defects, "input: {number}");
+        let RawField::Text { text, .. } = &call.extraction.records[0].fields[0] else { panic!("absent") };
+        assert_eq!(&**text, "12", "input: {number}");
     }
 }
 

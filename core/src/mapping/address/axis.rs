@@ -39,6 +39,9 @@ const AXES: &[Axis] = &[
     Axis { word: "form", kinds: PAGES, example: "form txtTotal" },
 ];
 
+/// What is said of a name with a blank in it.
+pub(super) const BLANK_IN_NAME: &str = "a name with a blank in it needs quotes";
+
 const METAS: [(&str, Meta); 4] =
     [("received", Meta::Received), ("name", Meta::Name), ("key", Meta::Key), ("hash", Meta::Hash)];
 
@@ -129,7 +132,7 @@ fn unknown(word: &str, body: &str, span: Range<usize>, all: Range<usize>, kind: 
     });
     AddressError {
         span: all,
-        title: "a name with a blank in it needs quotes".into(),
+        title: BLANK_IN_NAME.into(),
         help: Some("put single quotes round the name: 'odd name'".into()),
         fix,
     }

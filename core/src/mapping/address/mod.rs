@@ -75,7 +75,8 @@ impl Path {
         kind: &str,
         namespaces: &IndexMap<String, String>,
     ) -> Result<Self, AddressError> {
-        if let axis::Lead::Meta(_) = axis::lead(text, kind)? {
+        let lead = axis::lead(text, kind).map_err(|error| read::without_quotes(error, kind))?;
+        if let axis::Lead::Meta(_) = lead {
             return Err(AddressError {
                 span: axis::trimmed(text),
                 title: "`meta` can not be written".into(),
@@ -129,6 +130,13 @@ pub struct Step {
     pub name: Arc<str>,
     /// Which of the matches.
     pub picks: Vec<Pick>,
+}
+
+impl Step {
+    /// `.`: the element itself.
+    pub fn current() -> Self {
+        Self { axis: Axis::Current, namespace: None, name: "".into(), picks: Vec::new() }
+    }
 }
 
 /// Which way a step goes.

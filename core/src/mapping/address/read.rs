@@ -13,6 +13,8 @@ const LONGEST: usize = 1024;
 const MOST_STEPS: usize = 64;
 /// Most picks of one step.
 const MOST_PICKS: usize = 8;
+/// What is said of a blank between names.
+const BLANK_ENDS: &str = "a blank ends the name";
 /// The prefix that every XML document has without declaring it.
 const XML: (&str, &str) = ("xml", "http://www.w3.org/XML/1998/namespace");
 
@@ -36,7 +38,7 @@ pub(super) fn place(
     kind: &str,
     namespaces: &IndexMap<String, String>,
 ) -> Result<Path, AddressError> {
-    let found = path(text, kind, namespaces)?;
+    let found = path(text, kind, namespaces).map_err(|error| without_quotes(error, kind))?;
     let all = axis::trimmed(text);
     if found.absolute {
         return Err(error(
@@ -57,7 +59,9 @@ pub(super) fn place(
             _ if unnamed => "XML has no such name",
             _ => continue,
         };
-        let help = if !step.picks.is_empty() {
+        let help = if step.axis == Axis::Current {
+            "`.` alone is the text of a repeated element: in the `write:` block of an `each:`"
+        } else if !step.picks.is_empty() {
             "a place that repeats is written with `each:` and a `write:` block of its own"
         } else if wrong == "XML has no such name" {
             "a name begins with a letter or `_`; letters, digits, `_`, `-` and `.` follow"
@@ -69,6 +73,16 @@ pub(super) fn place(
         return Err(error(span, wrong, Some(help)));
     }
     Ok(found)
+}
+
+/// Quotes do not help where no name with a blank can be written.
+pub(super) fn without_quotes(mut error: AddressError, kind: &str) -> AddressError {
+    if kind == "xml" && matches!(&*error.title, axis::BLANK_IN_NAME | BLANK_ENDS) {
+        error.title = "XML has no name with a blank in it".into();
+        error.help = Some("write the element's name as the reply has it, e.g. Result/ClaimNo".into());
+        error.fix = None;
+    }
+    error
 }
 
 /// True for a name that an element or attribute can have (Namespaces in XML 1.0, `NCName`).
@@ -174,11 +188,7 @@ impl<'t> Reader<'t> {
         let span = self.since(self.at);
         let found = self.peek().unwrap_or(' ');
         if found.is_whitespace() {
-            return error(
-                span,
-                "a blank ends the name",
-                Some("a name with a blank in it needs quotes: 'odd name'"),
-            );
+            return error(span, BLANK_ENDS, Some("a name with a blank in it needs quotes: 'odd name'"));
         }
         if found == '|' || found == ',' {
             let help = "write several addresses as a list: [Claim/Narrative, Claim/Note(1)]";
@@ -196,7 +206,7 @@ impl<'t> Reader<'t> {
                     "`.` and `..` stand alone between `/`; put other names with dots in front in quotes";
                 return Err(error(self.since(start), "a dot can not begin a name", Some(help)));
             }
-            return Ok(Step { axis: dots, namespace: None, name: Arc::from(""), picks: Vec::new() });
+            return Ok(Step { axis: dots, ..Step::current() });
         }
         let is_attribute = self.take("@");
         if is_attribute {

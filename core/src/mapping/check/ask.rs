@@ -264,6 +264,7 @@ fn answer_field(
         ..Limits::default()
     };
     plan.rules = limits::rules(node, &limits, &codec, sketch.doubtful, diagnostics);
+    limits::of_answer(node, &limits, codec.kind(), sketch.doubtful, diagnostics);
     fields::currency_fits(node, field.currency.as_deref(), codec.kind(), sketch.doubtful, diagnostics);
     match (node.get("record"), &field.record) {
         (Some(inner), Some(items)) => {

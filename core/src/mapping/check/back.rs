@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        address::{Axis, Path},
+        address::{Axis, Path, Step},
         diagnostic::{Diagnostics, shown},
         file::{self, MappingFile, Overflow, WriteEntry, WriteField},
         plan::{self, Shape, Write, WriteFrom},
@@ -172,6 +172,9 @@ impl<'a> Writing<'a> {
 
     fn place(&self, key: &Node, level: &Level<'_>, diagnostics: &mut Diagnostics) -> Path {
         let Some(text) = key.text() else { return Path::default() };
+        if text == "." && !level.base.is_empty() {
+            return Path { absolute: false, steps: vec![Step::current()] };
+        }
         match Path::parse_place(text, self.desk.kind, &self.desk.namespaces) {
             Ok(path) => {
                 let base: Vec<&Path> = level.base.iter().collect();
@@ -376,6 +379,10 @@ impl<'a> Writing<'a> {
         if place.steps.last().is_some_and(|it| it.axis == Axis::Attribute) {
             let title =
                 format!("`{}` is an attribute: it can not repeat", shown(key.text().unwrap_or_default()));
+            diagnostics.push("M020", &key.span, title, "not a repeated place");
+        }
+        if place.steps.last().is_some_and(|it| it.axis == Axis::Current) {
+            let title = "`.` is the repeated element itself: it can not repeat once more";
             diagnostics.push("M020", &key.span, title, "not a repeated place");
         }
         let list = node.get("each")?;

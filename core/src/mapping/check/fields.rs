@@ -117,6 +117,7 @@ impl One<'_> {
 
     fn full(&self, field: &Field, names: &Names, diagnostics: &mut Diagnostics) -> (plan::FieldPlan, Sketch) {
         self.refuse_sections(diagnostics);
+        self.refuse_confidence(diagnostics);
         self.one_source(diagnostics);
         if self.node.get("each").is_some() || self.node.get("record").is_some() {
             return self.list(field, names, diagnostics);
@@ -153,6 +154,16 @@ impl One<'_> {
             diagnostics
                 .push("M017", &key.span, title, "remove this")
                 .help("an element that must be there is a field with `required: yes`");
+        }
+    }
+
+    /// What is read exactly is always read with enough confidence: asking for it would promise a check that never fails.
+    fn refuse_confidence(&self, diagnostics: &mut Diagnostics) {
+        if let Some((key, _)) = self.node.entry("confidence") {
+            let title = format!("every value of kind {} is read exactly", self.desk.kind);
+            diagnostics
+                .push("M016", &key.span, title, "remove this")
+                .help("`confidence` is for sources that are read with doubt, such as pdf");
         }
     }
 
@@ -229,21 +240,9 @@ impl One<'_> {
         if let (None, Some(_)) = (each, inner) {
             self.lacks("each", "the address of what repeats", diagnostics);
         }
-        const SINGLE: [&str; 14] = [
-            "type",
-            "format",
-            "pivot",
-            "empty",
-            "codes",
-            "default",
-            "range",
-            "pattern",
-            "one_of",
-            "max_age",
-            "unique",
-            "confidence",
-            "mask",
-            "currency",
+        const SINGLE: [&str; 13] = [
+            "type", "format", "pivot", "empty", "codes", "default", "range", "pattern", "one_of", "max_age",
+            "unique", "mask", "currency",
         ];
         for (key, _) in SINGLE.iter().filter_map(|it| self.node.entry(it)) {
             let title = format!("`{}` has no meaning for a list", key.text().unwrap_or_default());

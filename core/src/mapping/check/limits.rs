@@ -1,5 +1,7 @@
 //! What must hold for a field's value: `required`, `length`, `range`, `pattern`, `one_of`, and the mapping's own values.
 
+use std::collections::HashSet;
+
 use rust_decimal::Decimal;
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
 };
 use crate::{
     finding::Outcome,
-    interpret::{Codec, Kind, Reading},
+    interpret::{Codec, Kind, Reading, canonical_text},
     record::Value,
 };
 
@@ -46,9 +48,34 @@ impl<'f> Limits<'f> {
             max_age: field.max_age.as_deref(),
             unique: field.unique.unwrap_or(false),
             complete: field.complete.as_ref(),
-            confidence: field.confidence.as_ref(),
+            // Refused where the field is read: what is said about it is said once.
+            confidence: None,
             otherwise: field.otherwise,
         }
+    }
+}
+
+/// What `confidence` and `else` mean on a field of the answer: a number below the one leads to the other.
+pub(super) fn of_answer(
+    node: &Node,
+    limits: &Limits<'_>,
+    kind: Kind,
+    doubtful: bool,
+    diagnostics: &mut Diagnostics,
+) {
+    let is_number = matches!(kind, Kind::Int | Kind::Decimal | Kind::Money) && node.get("record").is_none();
+    if let (Some(_), Some((key, _)), false, false) =
+        (limits.confidence, node.entry("confidence"), doubtful, is_number)
+    {
+        let what = if node.get("record").is_some() { "a list" } else { kind.word() };
+        diagnostics
+            .push("M032", &key.span, "a confidence is a number", format!("the field is {what}"))
+            .help("it stands on the field in which the model says how sure it is: add `type: decimal`");
+    }
+    if let (Some(_), Some((key, _)), None) = (limits.otherwise, node.entry("else"), node.get("confidence")) {
+        diagnostics
+            .push("M015", &key.span, "`else` needs `confidence` here", "it has no effect")
+            .help("an answer outside of its other limits is none: the next model or fallback is asked");
     }
 }
 
@@ -102,9 +129,16 @@ pub(super) fn rules(
     rules.confidence = limits.confidence.and_then(|it| part(at("confidence"), it, "confidence", diagnostics));
     if let Some(words) = limits.one_of {
         let listed = node.get("one_of").map(Node::items).unwrap_or_default();
+        let mut seen = HashSet::new();
         for (word, item) in words.iter().zip(listed) {
-            if !doubtful {
-                readable(item, word.as_str(), "one_of", codec, diagnostics);
+            let value = match doubtful {
+                true => None,
+                false => readable(item, word.as_str(), "one_of", codec, diagnostics),
+            };
+            let text = value.as_ref().map_or_else(|| word.0.clone(), canonical_text);
+            if !seen.insert(text) {
+                let title = format!("`{}` is listed twice", shown(word.as_str()));
+                diagnostics.push("M005", &item.span, title, "second time");
             }
         }
         if words.is_empty() {
@@ -218,7 +252,7 @@ fn broken_rule(text: &str, value: &Value, rules: &plan::FieldRules) -> Option<&'
         Value::Decimal(number) => Some(*number),
         _ => None,
     };
-    let canonical = crate::interpret::canonical_text(value);
+    let canonical = canonical_text(value);
     let is_listed = |words: &Vec<String>| words.iter().any(|it| *it == canonical || it == text);
     if rules.one_of.as_ref().is_some_and(|words| !is_listed(words)) {
         return Some("not in `one_of`");

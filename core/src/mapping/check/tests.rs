@@ -192,6 +192,34 @@ fn a_field_that_stands_further_down_is_not_called_unknown() {
 }
 
 #[test]
+fn the_text_of_a_repeated_element_is_a_place() {
+    let text = |kind: &str, item: &str| {
+        format!(
+            "mapping: a\nsource: {{ kind: {kind} }}\nrecord:\n  lines: {{ each: l, record: {{ b: b }} }}\n  c: c\nreturn:\n  into: R\n  write:\n    L/F: {{ each: lines, write: {{ {item} }} }}\n"
+        )
+    };
+    for kind in ["xml", "json"] {
+        let compiled = check(&text(kind, ".: b, G: b"));
+        assert_eq!(problems(&compiled), Vec::<String>::new(), "kind: {kind}");
+        let back = compiled.mapping.unwrap().back.unwrap();
+        let [Write::Each { write, .. }] = back.write.as_slice() else { panic!("a list") };
+        let Write::Value { place, .. } = &write[0] else { panic!("a value") };
+        assert_eq!(place.to_string(), ".");
+    }
+    for (item, expected) in [
+        ("..: b", "M020 `..` can not be written"),
+        ("./G: b", "M020 `.` can not be written"),
+        (
+            ".: { each: lines, write: { G: c } }",
+            "M020 `.` is the repeated element itself: it can not repeat once more",
+        ),
+    ] {
+        let got = problems(&check(&text("xml", item)));
+        assert!(got.iter().any(|it| it == expected), "{item}: {got:#?}");
+    }
+}
+
+#[test]
 fn nothing_is_said_about_addresses_of_a_kind_that_is_not_known() {
     let text = "mapping: a\nsource: { kind: pdf }\nrecord:\n  no: { from: right of 'No' }\n  b: { from: B, sections: [A] }\n  c: { from: C( }\nreturn: { into: same record, write: { X: b } }\n";
     let got = problems(&check(&text.replace("  no:", "  number:")));

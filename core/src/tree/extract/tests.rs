@@ -165,7 +165,10 @@ fn every_field_has_its_text_and_place() {
         "-@/S/C/Os/O:0",
     ];
     assert_eq!(records, [expected.join(" ")]);
-    assert_eq!(defects, ["G118 note /S/C/N(2)", "G118 lines[2].amount /S/C/Ls/L(2)/A(2)"]);
+    assert_eq!(
+        defects,
+        ["G118 mixed /S/C/Mix", "G118 note /S/C/N(2)", "G118 lines[2].amount /S/C/Ls/L(2)/A(2)"]
+    );
 }
 
 #[test]
@@ -197,4 +200,33 @@ fn places_that_multiply_end_in_a_defect_not_in_hours() {
     assert_eq!(found.records.len(), 3_000);
     assert_eq!(found.defects.len(), 1, "{:?}", found.defects);
     assert_eq!(found.defects[0].expected, "a document whose places do not multiply");
+}
+
+#[test]
+fn text_that_goes_on_after_a_child_is_a_defect() {
+    let mixed = "G118 f /R/A";
+    for (element, expected, defect) in [
+        ("<A>12</A>", "12", None),
+        ("<A>1<b/>2</A>", "12", Some(mixed)),
+        ("<A>1<b/><b/> 2</A>", "1 2", Some(mixed)),
+        ("<A>\n1<b>x</b>\n<c/>2\n</A>", "1\n2", Some(mixed)),
+        ("<A>1250<cur>EUR</cur></A>", "1250", None),
+        ("<A><cur>EUR</cur>1250</A>", "1250", None),
+        ("<A>\n1250\n<cur>E<i/>UR</cur>\n<x/>\n</A>", "1250", None),
+    ] {
+        let source = format!("<R>{element}</R>");
+        let record = shape(vec![field("f", at(&["A"]), &[])]);
+        let (records, defects) = extracted(&source, &mapping(record, None, None));
+        assert_eq!(records, [format!("{expected}@/R/A:1")], "input: {element}");
+        assert_eq!(defects, Vec::from_iter(defect.map(str::to_owned)), "input: {element}");
+    }
+}
+
+#[test]
+fn pieces_of_text_are_no_value_to_pick_by() {
+    let record = shape(vec![field("f", at(&["P(K=12)/V"]), &[])]);
+    let source = "<R><P><K>1<b/>2</K><V>wrong</V></P><P><K>12</K><V>right</V></P></R>";
+    let (records, defects) = extracted(source, &mapping(record, None, None));
+    assert_eq!(records, ["right@/R/P(2)/V:1"]);
+    assert_eq!(defects, Vec::<String>::new());
 }

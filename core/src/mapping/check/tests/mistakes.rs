@@ -167,5 +167,26 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
         "into: 9Reply",
         &["M020 XML has no such name", "M029 the reply's root element is"],
     ),
+    ("[EUR, GBP, USD]", "[EUR, GBP, USD, GBP]", &["M005 `GBP` is listed twice"]),
+    ("one_of: [low, normal, high]", "one_of: [low, low, normal, high]", &["M005 `low` is listed twice"]),
+    ("mask: token", "mask: token, confidence: 0.8", &["M016 every value of kind xml is read exactly"]),
+    (
+        "reason:     { length: 1..300",
+        "reason:     { confidence: 0.8, length: 1..300",
+        &["M032 a confidence is a number"],
+    ),
+    (
+        "range: 0..1, required: true }",
+        "range: 0..1, required: true, confidence: 7 }",
+        &["M032 `confidence` can not be `7`"],
+    ),
+    (
+        "range: 0..1, required: true }",
+        "range: 0..1, required: true, else: note }",
+        &["M015 `else` needs `confidence` here"],
+    ),
+    ("Result/StatusCd:", "Status Cd:", &["M020 XML has no name with a blank in it"]),
+    ("Result/StatusCd:", "Result/Status Cd:", &["M020 XML has no name with a blank in it"]),
+    ("Result/StatusCd:", ".:", &["M020 `.` can not be written"]),
     ("mask: token", "mask: token, type: monye", &["M013 `monye` is not a valid `type`"]),
 ];
