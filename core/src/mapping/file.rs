@@ -28,7 +28,7 @@ pub struct MappingFile {
     /// Who to ask, e.g. claims-integration@acme.example
     pub owner: Option<String>,
     /// Where documents arrive; several channels may stand here
-    pub receive: Option<Receive>,
+    pub receive: Option<Channels>,
     /// What a document is
     #[schemars(required)]
     pub source: Option<Source>,
@@ -52,6 +52,17 @@ pub struct MappingFile {
     pub key: Option<OneOrMany>,
     /// Whether an accepted document survives a crash: `full` (when left out) or `none`
     pub durability: Option<Durability>,
+}
+
+/// Where documents arrive: one block of channels, or a list of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub enum Channels {
+    /// Each channel once
+    One(Box<Receive>),
+    /// Several, also of one kind
+    Many(Vec<Receive>),
 }
 
 /// Channels by their word.

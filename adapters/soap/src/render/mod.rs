@@ -25,13 +25,16 @@ use crate::{
     xml::{names::is_ncname, write},
 };
 
-/// The namespace of what no contract describes.
+/// The namespace of what no contract describes: the service's; of a mapping that several services share, its own.
 pub(crate) fn own_namespace(mapping: &Mapping) -> String {
-    let service = mapping.receive.iter().find(|it| &*it.kind == "soap").and_then(|it| it.get("service"));
-    format!("urn:vestibule:{}", service.unwrap_or(&mapping.name))
+    let soap = mapping.receive.iter().filter(|it| &*it.kind == "soap");
+    let mut services = soap.filter_map(|it| it.get("service"));
+    let first = services.next().filter(|first| services.all(|it| it == *first));
+    format!("urn:vestibule:{}", first.unwrap_or(&mapping.name))
 }
 
-/// The contract that this crate read, and the operation that the mapping is received by.
+/// The contract that this crate read, and the first operation that the mapping is received by: all of them answer with
+/// the same element.
 pub(crate) fn contract_of(mapping: &Mapping) -> Option<(&WsdlContract, Option<&str>)> {
     let contract = mapping.source.contract.as_ref()?.as_any().downcast_ref::<WsdlContract>()?;
     let operation = mapping.receive.iter().find(|it| &*it.kind == "soap").and_then(|it| it.get("operation"));

@@ -158,9 +158,9 @@ fn below_root<'p>(path: &'p Path, root: Option<&str>) -> &'p [Step] {
 
 /// Everything is optional text: the gate says what is missing, with a finding for each, where a schema would only
 /// let the client's library refuse.
-fn schema(service: &SoapService, target: &str) -> String {
+fn schema(service: &SoapService, namespace: &str) -> String {
     let mut elements: IndexMap<String, Made> = IndexMap::new();
-    for route in &service.routes {
+    for route in service.routes.iter().filter(|it| &*it.root.namespace == namespace) {
         let request = elements.entry(route.root.local.to_string()).or_default();
         let root = Some(&*route.root.local);
         match &route.mapping.source.each {
@@ -174,9 +174,10 @@ fn schema(service: &SoapService, target: &str) -> String {
         }
         reply_schema(route, &mut elements);
     }
-    let mut out = format!(
-        "    <xs:schema xmlns:xs=\"http://www.w3.org/2001/XMLSchema\" targetNamespace=\"{target}\" elementFormDefault=\"qualified\">\n"
-    );
+    let mut out =
+        String::from("    <xs:schema xmlns:xs=\"http://www.w3.org/2001/XMLSchema\" targetNamespace=\"");
+    lossy(&mut out, namespace);
+    out.push_str("\" elementFormDefault=\"qualified\">\n");
     elements.iter().for_each(|(name, made)| made.schema(&mut out, name, 3));
     out.push_str("    </xs:schema>\n");
     out
@@ -208,27 +209,40 @@ fn reply_name(route: &Route) -> String {
     }
 }
 
+/// The namespaces of a service's messages with their prefixes: its own, and those of mappings that it shares. All are
+/// declared at the top, since not every client looks for them further down.
+fn prefixes<'s>(service: &'s SoapService, target: &str) -> IndexMap<&'s str, String> {
+    let mut found = IndexMap::new();
+    for route in &service.routes {
+        let prefix = format!("n{}", found.len());
+        let prefix = if *route.root.namespace == *target { "tns".to_owned() } else { prefix };
+        found.entry(&*route.root.namespace).or_insert(prefix);
+    }
+    found
+}
+
 /// A WSDL 1.1 with a port for each version of SOAP.
 fn generated(service: &SoapService, address: &str) -> String {
+    let own = format!("urn:vestibule:{}", service.name);
+    let prefixes = prefixes(service, &own);
     let mut target = String::new();
-    lossy(&mut target, &format!("urn:vestibule:{}", service.name));
+    lossy(&mut target, &own);
     let mut name = String::new();
     lossy(&mut name, &service.name);
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<wsdl:definitions name=\"{name}\" targetNamespace=\"{target}\" \
          xmlns:tns=\"{target}\" xmlns:v=\"{FAULT_NAMESPACE}\" xmlns:wsdl=\"http://schemas.xmlsoap.org/wsdl/\" \
-         xmlns:soap=\"http://schemas.xmlsoap.org/wsdl/soap/\" xmlns:soap12=\"http://schemas.xmlsoap.org/wsdl/soap12/\">\n  \
-         <wsdl:types>\n{}    {FAULT_SCHEMA}\n  </wsdl:types>\n",
-        schema(service, &target)
+         xmlns:soap=\"http://schemas.xmlsoap.org/wsdl/soap/\" xmlns:soap12=\"http://schemas.xmlsoap.org/wsdl/soap12/\""
     );
-    for route in &service.routes {
-        let (operation, root, reply) = (&route.operation, &route.root.local, reply_name(route));
-        let _ = write!(
-            out,
-            "  <wsdl:message name=\"{operation}In\"><wsdl:part name=\"parameters\" element=\"tns:{root}\"/></wsdl:message>\n  \
-             <wsdl:message name=\"{operation}Out\"><wsdl:part name=\"parameters\" element=\"tns:{reply}\"/></wsdl:message>\n"
-        );
+    for (namespace, prefix) in prefixes.iter().filter(|(_, prefix)| *prefix != "tns") {
+        let _ = write!(out, " xmlns:{prefix}=\"");
+        lossy(&mut out, namespace);
+        out.push('"');
     }
+    out.push_str(">\n  <wsdl:types>\n");
+    prefixes.keys().for_each(|it| out.push_str(&schema(service, it)));
+    let _ = writeln!(out, "    {FAULT_SCHEMA}\n  </wsdl:types>");
+    messages(&mut out, service, &prefixes);
     out.push_str(
         "  <wsdl:message name=\"ValidationFault\"><wsdl:part name=\"fault\" element=\"v:ValidationFault\"/></wsdl:message>\n",
     );
@@ -254,6 +268,18 @@ fn generated(service: &SoapService, address: &str) -> String {
     }
     out.push_str("  </wsdl:service>\n</wsdl:definitions>\n");
     out
+}
+
+fn messages(out: &mut String, service: &SoapService, prefixes: &IndexMap<&str, String>) {
+    for route in &service.routes {
+        let (operation, root, reply) = (&route.operation, &route.root.local, reply_name(route));
+        let prefix = prefixes.get(&*route.root.namespace).map_or("tns", String::as_str);
+        let _ = write!(
+            out,
+            "  <wsdl:message name=\"{operation}In\"><wsdl:part name=\"parameters\" element=\"{prefix}:{root}\"/></wsdl:message>\n  \
+             <wsdl:message name=\"{operation}Out\"><wsdl:part name=\"parameters\" element=\"{prefix}:{reply}\"/></wsdl:message>\n"
+        );
+    }
 }
 
 fn bindings(out: &mut String, service: &SoapService, name: &str, target: &str) {

@@ -72,7 +72,8 @@ fn route(offered: Offered) -> Result<Route, String> {
             return Err(format!("`{operation}` can not be an element's name: a message can not carry it"));
         }
         let root = QName { namespace: own_namespace(&mapping).into(), local: Arc::clone(&operation) };
-        let actions = vec![format!("{}/{operation}", root.namespace), operation.to_string()];
+        let service = channel.get("service").unwrap_or(&mapping.name);
+        let actions = vec![format!("urn:vestibule:{service}/{operation}"), operation.to_string()];
         return Ok(Route { flow, mapping, operation, root, strict_namespace: false, actions });
     };
     let operation = contract.operation(named).ok_or_else(|| match named {

@@ -124,8 +124,10 @@ impl SoapService {
 
     /// Canonical JSON, for a mapping that says nothing about its reply.
     fn as_text(&self, context: &CallContext, bytes: &Bytes) -> Vec<u8> {
+        let route = self.routes.iter().find(|it| it.operation == context.operation && !it.strict_namespace);
+        let own = format!("urn:vestibule:{}", self.name);
         let mut out = format!("<{}Response xmlns=\"", context.operation);
-        write::lossy(&mut out, &format!("urn:vestibule:{}", self.name));
+        write::lossy(&mut out, route.map_or(&own, |it| &it.root.namespace));
         out.push_str("\"><Result>");
         write::lossy(&mut out, &String::from_utf8_lossy(bytes));
         out.push_str(&format!("</Result></{}Response>", context.operation));

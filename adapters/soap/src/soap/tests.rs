@@ -5,8 +5,11 @@ use vestibule_core::{
     fault::{Fault, FaultCode},
     finding::Outcome,
     job::{JobId, Remark, Reply, ReplyBody},
-    mapping::{diagnostic::Diagnostics, plan::Mapping},
-    ports::{Call, CallContext, Frontend, Offered, RawField, Service, WireReply, WireRequest},
+    mapping::{
+        diagnostic::Diagnostics,
+        plan::{Channel, Mapping},
+    },
+    ports::{Call, CallContext, Direction, Frontend, Offered, RawField, Service, WireReply, WireRequest},
 };
 
 use super::*;
@@ -453,6 +456,68 @@ fn a_service_without_a_contract_is_described_from_its_mappings() {
             &crate::sample::path(address),
         );
         assert_eq!(found, Ok(()), "address: {address}");
+    }
+}
+
+/// A mapping without a contract that is received by these services and operations.
+fn shared(channels: &[(&str, &str)]) -> Arc<Mapping> {
+    let fields = vec![field("claim_no", "Claim/ClaimNo")];
+    let mut mapping = mapping("desk", &[], None, fields, Some(("Done", vec![write("No")])));
+    let channel = |(service, operation): &(&str, &str)| Channel {
+        kind: "soap".into(),
+        settings: vec![
+            ("service".into(), (*service).to_owned()),
+            ("operation".into(), (*operation).to_owned()),
+        ],
+        span: 0..0,
+    };
+    mapping.receive = channels.iter().map(channel).collect();
+    Arc::new(mapping)
+}
+
+#[test]
+fn services_and_operations_may_share_a_mapping() {
+    let claim = |name: &str| format!("<{name}><Claim><ClaimNo>C1</ClaimNo></Claim></{name}>");
+    for (channels, namespace) in [
+        (vec![("A", "Submit"), ("A", "Resend")], "urn:vestibule:A"),
+        (vec![("A", "Submit"), ("B", "Submit")], "urn:vestibule:desk"),
+    ] {
+        let mapping = shared(&channels);
+        for name in ["A", "B"] {
+            let own: Vec<_> =
+                mapping.receive.iter().filter(|it| it.get("service") == Some(name)).cloned().collect();
+            if own.is_empty() {
+                continue;
+            }
+            let offered = |channel: &Channel| Offered {
+                mapping: Arc::clone(&mapping),
+                channel: channel.clone(),
+                flow: 7,
+            };
+            let mut diagnostics = Diagnostics::default();
+            let flows = own.iter().map(offered).collect();
+            let service =
+                SoapFrontend::default().service(name, flows, &Memory::default(), &mut diagnostics).unwrap();
+            let described = text(&service.describe("http://host/"));
+            let contract = WsdlContract::read("g.wsdl", &Memory::of(&[("g.wsdl", &described)])).unwrap();
+            for channel in &own {
+                let operation = channel.get("operation").unwrap();
+                let call = service.accept(&request(None, None, envelope(NS11, "", &claim(operation))));
+                let call = call.map_err(|it| text(&it)).map(|it| (it.flow, it.context.operation.to_string()));
+                assert_eq!(call, Ok((7, operation.to_owned())));
+                // A body that only the action tells apart.
+                let action = format!("urn:vestibule:{name}/{operation}");
+                let call = service.accept(&request(None, Some(&action), envelope(NS11, "", &claim("Other"))));
+                assert_eq!(call.map(|it| it.context.operation.to_string()).ok().as_deref(), Some(operation));
+                // What is written is what the description promises.
+                let reply = contract.message(Some(operation), Direction::Reply).unwrap();
+                assert_eq!((&*reply.name.namespace, &*reply.name.local), (namespace, "Done"));
+                let renderer = crate::render::XmlRenderer::compile(&mapping).unwrap();
+                let bytes = vestibule_core::ports::Renderer::render(&renderer, &[]).unwrap();
+                let written = format!("<Done xmlns=\"{namespace}\"");
+                assert!(String::from_utf8_lossy(&bytes).starts_with(&written), "{bytes:?}");
+            }
+        }
     }
 }
 

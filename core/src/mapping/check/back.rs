@@ -120,13 +120,32 @@ fn into(
         }
         Err(error) => fields::report(&error, node, "in the name of the reply", diagnostics),
     }
-    if let Some(root) = contract.and_then(|it| it.reply_root(desk.operation.as_deref()))
-        && root != *name
-    {
-        let title = format!("the reply's root element is `{}`, not `{}`", shown(&root), shown(name));
-        diagnostics.push("M029", &node.span, title, "not in the contract").fix(&node.span, root);
+    if let Some(contract) = contract {
+        root_in_contract(desk, node, name, contract, diagnostics);
     }
     name.clone()
+}
+
+/// All operations that the mapping is received by answer with the one element that `into` names.
+fn root_in_contract(
+    desk: &Desk<'_>,
+    node: &Node,
+    name: &str,
+    contract: &dyn Contract,
+    diagnostics: &mut Diagnostics,
+) {
+    let roots: Vec<String> = match desk.operations.as_slice() {
+        [] => contract.reply_root(None).into_iter().collect(),
+        all => all.iter().filter_map(|it| contract.reply_root(Some(it))).collect(),
+    };
+    let Some(wrong) = roots.iter().find(|it| *it != name) else { return };
+    let title = format!("the reply's root element is `{}`, not `{}`", shown(wrong), shown(name));
+    let found = diagnostics.push("M029", &node.span, title, "not in the contract");
+    if roots.iter().all(|it| it == wrong) {
+        found.fix(&node.span, wrong.clone());
+    } else {
+        found.help("these operations answer with different elements: each needs a mapping of its own");
+    }
 }
 
 /// Where the compilation of `write` stands: the shape around it, innermost first, and the repeated places.

@@ -81,7 +81,8 @@ struct Desk<'a> {
     namespaces: IndexMap<String, String>,
     zone: TimeZone,
     contract: Option<Arc<dyn Contract>>,
-    operation: Option<String>,
+    /// Each operation that `receive` names, once.
+    operations: Vec<String>,
     tables: IndexMap<String, Table>,
     /// False when the section `codes` itself is misspelt.
     tables_are_known: bool,

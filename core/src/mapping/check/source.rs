@@ -16,40 +16,71 @@ use super::{
     Desk, Spoilt, Surroundings, fields,
     names::{Names, Sketch},
 };
-use crate::ports::{Contract, Direction};
+use crate::ports::{Contract, Direction, NotInContract};
+
+/// Most channels of one mapping.
+const MOST_CHANNELS: usize = 100;
 
 /// What of the source only the record's own compilation needs.
 pub(super) struct Head {
     pub each: Option<Path>,
 }
 
-/// The channels under `receive`.
+/// The channels under `receive`, which is a block or a list of blocks.
 pub(super) fn channels(
     root: &Node,
     around: &Surroundings<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<plan::Channel> {
     const KNOWN: [&str; 7] = ["soap", "amqp", "postgres", "sqlserver", "folder", "webhook", "schedule"];
-    let mut channels = Vec::new();
-    for (key, value) in root.get("receive").map(Node::entries).unwrap_or_default() {
+    let Some(node) = root.get("receive") else { return Vec::new() };
+    let mut channels: Vec<plan::Channel> = Vec::new();
+    if node.items().len() > MOST_CHANNELS {
+        let title = format!("more than {MOST_CHANNELS} channels");
+        diagnostics.push("M008", &node.span, title, "too many");
+        return channels;
+    }
+    if node.items().iter().all(|it| it.entries().is_empty()) && node.text().is_none() {
+        diagnostics
+            .push("M012", &node.span, "`receive` names no channel", "expected at least one")
+            .help("e.g. soap: { service: ClaimService, operation: SubmitClaim }");
+    }
+    for (key, value) in node.items().iter().flat_map(Node::entries) {
         let Some(word) = key.text().filter(|it| KNOWN.contains(it)) else { continue };
-        if around.registry.frontend(word).is_none() && word != "soap" {
-            let title = format!("documents can not arrive by `{word}` in this version");
+        let channel = channel(word, key, value, around, diagnostics);
+        let same = |it: &&plan::Channel| it.kind == channel.kind && it.settings == channel.settings;
+        if let Some(first) = channels.iter().find(same).filter(|_| !channel.settings.is_empty()) {
             diagnostics
-                .push("M016", &key.span, title, "not yet in this version")
-                .help("this version receives by `soap`, and as JSON at /v1/flows/NAME without any `receive`");
+                .push("M005", &channel.span, "this channel stands twice", "second time")
+                .also(&first.span, "and here");
         }
-        let setting = |(key, value): &(Node, Node)| Some((key.text()?.to_owned(), value.text()?.to_owned()));
-        let settings = value.entries().iter().filter_map(setting).collect();
-        for (name, node) in value.entries() {
-            if node.text().is_some_and(|it| it.is_empty()) && !node.is_blank() {
-                let title = format!("`{}` is empty", name.text().unwrap_or_default());
-                diagnostics.push("M014", &node.span, title, "expected a name");
-            }
-        }
-        channels.push(plan::Channel { kind: word.into(), settings, span: key.span.start..value.span.end });
+        channels.push(channel);
     }
     channels
+}
+
+fn channel(
+    word: &str,
+    key: &Node,
+    value: &Node,
+    around: &Surroundings<'_>,
+    diagnostics: &mut Diagnostics,
+) -> plan::Channel {
+    if around.registry.frontend(word).is_none() && word != "soap" {
+        let title = format!("documents can not arrive by `{word}` in this version");
+        diagnostics
+            .push("M016", &key.span, title, "not yet in this version")
+            .help("this version receives by `soap`, and as JSON at /v1/flows/NAME without any `receive`");
+    }
+    let setting = |(key, value): &(Node, Node)| Some((key.text()?.to_owned(), value.text()?.to_owned()));
+    let settings = value.entries().iter().filter_map(setting).collect();
+    for (name, node) in value.entries() {
+        if node.text().is_some_and(|it| it.is_empty()) && !node.is_blank() {
+            let title = format!("`{}` is empty", name.text().unwrap_or_default());
+            diagnostics.push("M014", &node.span, title, "expected a name");
+        }
+    }
+    plan::Channel { kind: word.into(), settings, span: key.span.start..value.span.end }
 }
 
 /// Reads the section `source` and the contract that it names.
@@ -64,14 +95,19 @@ pub(super) fn desk<'a>(
     let node = root.get("source");
     let source = file.source.as_ref();
     let kind = source.and_then(|it| it.kind).unwrap_or(SourceKind::Xml).word();
-    let operation = receive.iter().find_map(|it| it.get("operation")).map(str::to_owned);
+    let mut operations: Vec<String> = Vec::new();
+    for name in receive.iter().filter_map(|it| it.get("operation")) {
+        if !operations.iter().any(|it| it == name) {
+            operations.push(name.to_owned());
+        }
+    }
     let mut desk = Desk {
         around,
         kind,
         namespaces: source.and_then(|it| it.namespaces.clone()).unwrap_or_default(),
         zone: TimeZone::UTC,
         contract: None,
-        operation,
+        operations,
         tables: IndexMap::new(),
         tables_are_known: true,
         spoilt,
@@ -90,7 +126,7 @@ pub(super) fn desk<'a>(
     if let (Some(path), Some(node)) = (source.and_then(|it| it.contract.as_deref()), at("contract")) {
         desk.contract = contract(&desk, path, &node.span, diagnostics);
     }
-    operation_in_contract(&mut desk, root, diagnostics);
+    operations_in_contract(&mut desk, root, diagnostics);
     let each = at("each").and_then(|node| {
         let text = node.text().filter(|_| !node.is_blank())?;
         match Path::parse(text, desk.kind, &desk.namespaces) {
@@ -172,18 +208,20 @@ pub(super) fn contract(
     }
 }
 
-/// The operation that the mapping receives is one of the contract's; else nothing more can be checked.
-fn operation_in_contract(desk: &mut Desk<'_>, root: &Node, diagnostics: &mut Diagnostics) {
-    let (Some(contract), Some(operation)) = (&desk.contract, &desk.operation) else { return };
+/// Each operation that the mapping receives is one of the contract's; else nothing more can be checked.
+fn operations_in_contract(desk: &mut Desk<'_>, root: &Node, diagnostics: &mut Diagnostics) {
+    let Some(contract) = &desk.contract else { return };
     let known = contract.operations();
-    if known.is_empty() || known.iter().any(|it| it == operation) {
+    let is_unknown = |name: &str| !known.is_empty() && !known.iter().any(|it| it == name);
+    if !desk.operations.iter().any(|it| is_unknown(it)) {
         return;
     }
-    let channel = root.get("receive").and_then(|it| it.get("soap"));
-    if let Some(node) = channel.and_then(|it| it.get("operation")) {
-        let title = format!("the contract has no operation `{}`", shown(operation));
+    let blocks = root.get("receive").map(Node::items).unwrap_or_default();
+    for node in blocks.iter().filter_map(|it| it.get("soap")?.get("operation")) {
+        let Some(name) = node.text().filter(|it| is_unknown(it)) else { continue };
+        let title = format!("the contract has no operation `{}`", shown(name));
         diagnostics.push("M029", &node.span, title, "not in the contract").suggest(
-            operation,
+            name,
             &node.span,
             known.iter().map(String::as_str),
         );
@@ -232,7 +270,7 @@ pub(super) fn against(
     if base.iter().any(|it| it.steps.is_empty() && !it.absolute) {
         return true;
     }
-    let Err(missing) = contract.check(desk.operation.as_deref(), direction, base, path) else { return true };
+    let Some(missing) = missing(contract, desk, direction, base, path) else { return true };
     let text = node.text().unwrap_or_default();
     let range = step_range(text, missing.step);
     let got = text.get(range.clone()).unwrap_or_default();
@@ -244,6 +282,27 @@ pub(super) fn against(
     let bare_span = node.sub(range.end.saturating_sub(bare.len())..range.end);
     found.suggest(bare, &bare_span, known);
     false
+}
+
+/// What of an address the contract does not have. What is read may stand in the requests of some of the mapping's
+/// operations alone; what is written is part of all replies.
+fn missing(
+    contract: &dyn Contract,
+    desk: &Desk<'_>,
+    direction: Direction,
+    base: &[&Path],
+    path: &Path,
+) -> Option<NotInContract> {
+    let check = |operation: Option<&String>| {
+        contract.check(operation.map(String::as_str), direction, base, path).err()
+    };
+    let Some(first) = desk.operations.first() else { return check(None) };
+    let mut others = desk.operations.iter().skip(1);
+    match (direction, check(Some(first))) {
+        (Direction::Request, Some(missing)) => others.all(|it| check(Some(it)).is_some()).then_some(missing),
+        (Direction::Reply, None) => others.find_map(|it| check(Some(it))),
+        (_, found) => found,
+    }
 }
 
 /// Bytes of the name of a path's step, from 0, without what picks among its matches.

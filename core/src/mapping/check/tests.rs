@@ -192,6 +192,47 @@ fn a_field_that_stands_further_down_is_not_called_unknown() {
 }
 
 #[test]
+fn a_mapping_is_received_by_several_channels() {
+    let one = "  soap: { service: ClaimService, operation: SubmitClaim }";
+    let many = "  - soap: { service: A, operation: SubmitClaim }\n  - { soap: { service: B, operation: SubmitClaim } }";
+    let text = samples::CLAIMS.replacen(one, many, 1);
+    let compiled = check(&text);
+    assert_eq!(render(&text, &compiled), "");
+    let received = compiled.mapping.unwrap().receive;
+    let services: Vec<_> =
+        received.iter().map(|it| (it.get("service").unwrap(), it.get("operation").unwrap())).collect();
+    assert_eq!(services, [("A", "SubmitClaim"), ("B", "SubmitClaim")]);
+    let validator = jsonschema::validator_for(&crate::mapping::json_schema()).unwrap();
+    assert!(validator.is_valid(&fixture::as_an_editor_reads_it(&text, false)));
+}
+
+/// Addresses are read from either request, written into both replies.
+#[test]
+fn operations_that_share_a_mapping_share_its_contract() {
+    let one = "operation: SubmitClaim }";
+    let base = samples::CLAIMS.replacen(
+        &format!("  soap: {{ service: ClaimService, {one}"),
+        "  - soap: { service: S, operation: SubmitClaim }\n  - soap: { service: S, operation: AmendClaim }",
+        1,
+    );
+    assert_eq!(problems(&check(&base)), Vec::<String>::new());
+    for (old, new, expected) in [
+        // Only an amendment has it: the other request leaves it out.
+        ("from: Claim/CauseCd", "from: Claim/Amends", None),
+        ("from: Claim/CauseCd", "from: Claim/Nowhere", Some("M028 `Nowhere` is not in the contract")),
+        ("Result/FraudFlg:", "Result/Amended:", Some("M028 `Amended` is not in the contract")),
+        (
+            "operation: AmendClaim",
+            "operation: DropClaim",
+            Some("M029 the reply's root element is `DropClaimResponse`, not `SubmitClaimResponse`"),
+        ),
+    ] {
+        let got = problems(&check(&base.replacen(old, new, 1)));
+        assert_eq!(got, Vec::from_iter(expected.map(str::to_owned)), "{old} -> {new}");
+    }
+}
+
+#[test]
 fn the_text_of_a_repeated_element_is_a_place() {
     let text = |kind: &str, item: &str| {
         format!(

@@ -106,17 +106,22 @@ const REPLY: &[&str] =
 
 impl Contract for ClaimService {
     fn operations(&self) -> Vec<String> {
-        vec!["SubmitClaim".into()]
+        ["SubmitClaim", "AmendClaim", "DropClaim"].map(str::to_owned).to_vec()
     }
 
     fn check(
         &self,
-        _: Option<&str>,
+        operation: Option<&str>,
         direction: Direction,
         base: &[&Path],
         path: &Path,
     ) -> Result<(), NotInContract> {
-        let all = if direction == Direction::Request { REQUEST } else { REPLY };
+        let more: &[&str] = match (operation, direction) {
+            (Some("AmendClaim"), Direction::Request) => &["Claim/Amends"],
+            (Some("AmendClaim"), Direction::Reply) => &["Result/Amended"],
+            _ => &[],
+        };
+        let all = [if direction == Direction::Request { REQUEST } else { REPLY }, more].concat();
         let before: Vec<String> = base.iter().flat_map(|it| names(it)).collect();
         let mut so_far = before;
         for (step, name) in names(path).into_iter().enumerate() {
@@ -134,8 +139,9 @@ impl Contract for ClaimService {
         Ok(())
     }
 
-    fn reply_root(&self, _: Option<&str>) -> Option<String> {
-        Some("SubmitClaimResponse".into())
+    fn reply_root(&self, operation: Option<&str>) -> Option<String> {
+        let is_other = operation == Some("DropClaim");
+        Some(if is_other { "DropClaimResponse" } else { "SubmitClaimResponse" }.into())
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

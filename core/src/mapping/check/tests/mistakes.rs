@@ -85,6 +85,26 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
         &["M016 documents can not arrive by `amqp` in this version"],
     ),
     (
+        "  soap: { service: ClaimService, operation: SubmitClaim }",
+        "  - soap: { service: A, operation: SubmitClaim }\n  - soap: { service: A, operation: SubmitClaim }",
+        &["M005 this channel stands twice"],
+    ),
+    (
+        "  soap: { service: ClaimService, operation: SubmitClaim }",
+        "  - soap: { service: A, operation: SubmitClaims }\n  - soap: { service: B, operation: Submit }",
+        &["M029 the contract has no operation `SubmitClaims`", "M029 the contract has no operation `Submit`"],
+    ),
+    (
+        "  soap: { service: ClaimService, operation: SubmitClaim }",
+        "  - soap: { service: A, operation: SubmitClaim }\n  - soap: { serivce: B, operation: SubmitClaim }",
+        &["M011 `serivce` is not a key of `soap`"],
+    ),
+    (
+        "  soap: { service: ClaimService, operation: SubmitClaim }",
+        "  []",
+        &["M012 `receive` names no channel"],
+    ),
+    (
         "mask: token",
         "mask: token, sections: [A]",
         &["M017 `sections` has no meaning in a source of kind xml"],
