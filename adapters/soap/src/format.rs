@@ -5,9 +5,9 @@ use std::sync::Arc;
 use vestibule_core::{
     document::{Document, Hash},
     fault::{Fault, FaultCode},
-    mapping::plan::{Mapping, Source as Form},
+    mapping::plan::Mapping,
     ports::{Contract, Extraction, Extractor, Files, Format, Renderer},
-    tree::{NodeId, Tree},
+    tree::{NodeId, Tree, extract::Reads},
 };
 
 use crate::{
@@ -59,7 +59,11 @@ impl Format for XmlFormat {
     }
 
     fn extractor(&self, mapping: &Mapping) -> Result<Arc<dyn Extractor>, Fault> {
-        Ok(Arc::new(XmlExtractor { limits: self.limits.clone(), mapping: reading_part(mapping) }))
+        Ok(Arc::new(XmlExtractor {
+            limits: self.limits.clone(),
+            encoding: mapping.source.encoding.clone(),
+            reads: Reads::of(mapping),
+        }))
     }
 
     fn renderer(&self, mapping: &Mapping) -> Result<Arc<dyn Renderer>, Fault> {
@@ -67,47 +71,21 @@ impl Format for XmlFormat {
     }
 }
 
-/// What reading needs of a mapping, to be kept as long as the reader lives.
-fn reading_part(mapping: &Mapping) -> Mapping {
-    Mapping {
-        name: Arc::clone(&mapping.name),
-        version: mapping.version,
-        owner: None,
-        path: Arc::clone(&mapping.path),
-        receive: Vec::new(),
-        source: Form {
-            kind: Arc::clone(&mapping.source.kind),
-            contract: None,
-            contract_path: None,
-            encoding: mapping.source.encoding.clone(),
-            timezone: mapping.source.timezone.clone(),
-            each: mapping.source.each.clone(),
-            only: None,
-            trailer: mapping.source.trailer.clone(),
-        },
-        record: Arc::clone(&mapping.record),
-        checks: Vec::new(),
-        ask: None,
-        back: None,
-        key: Vec::new(),
-        durability: mapping.durability,
-        deadline: mapping.deadline,
-    }
-}
-
 struct XmlExtractor {
     limits: Limits,
-    mapping: Mapping,
+    /// Character set when neither transport nor document says one.
+    encoding: Option<String>,
+    reads: Reads,
 }
 
 impl Extractor for XmlExtractor {
     fn extract(&self, document: &Document) -> Result<Extraction, Fault> {
-        let otherwise = self.mapping.source.encoding.as_deref();
+        let otherwise = self.encoding.as_deref();
         let source = Source::decode(&document.bytes, document.charset.as_deref(), otherwise, &self.limits)?;
         let tree = source.parse(&self.limits, Options::default())?;
         let root = tree.root().ok_or_else(|| Fault::new(FaultCode::Malformed, "no root element"))?;
         let payload = payload(&tree, root)?;
-        Ok(extract(&tree, payload, source.text(), &self.mapping, document))
+        Ok(extract(&tree, payload, source.text(), &self.reads, document))
     }
 }
 
@@ -128,10 +106,10 @@ pub(crate) fn extract(
     tree: &Tree<'_>,
     payload: NodeId,
     text: &str,
-    mapping: &Mapping,
+    reads: &Reads,
     document: &Document,
 ) -> Extraction {
-    let mut extraction = vestibule_core::tree::extract::extract(tree, payload, mapping, document);
+    let mut extraction = vestibule_core::tree::extract::extract(tree, payload, reads, document);
     extraction.payload = text.get(tree.span(payload)).map(|it| Hash::of(it.as_bytes()));
     extraction
 }

@@ -1,12 +1,14 @@
 //! From a tree to raw records: what every format that is a tree shares.
 
+use std::sync::Arc;
+
 use crate::{
     document::Document,
     finding::Check,
     interpret::{Codec, Reading},
     mapping::{
         address::{Address, Meta, Path},
-        plan::{FieldPlan, From, Mapping, Shape},
+        plan::{FieldPlan, From, Mapping, Shape, Source},
     },
     origin::Origin,
     ports::{Defect, Extraction, RawField, RawRecord},
@@ -25,6 +27,23 @@ const VISITS_FREE: u64 = 1_000_000;
 /// Records and items that may be made for each node of the document: a node may stand in more than one list.
 const ITEMS_PER_NODE: usize = 4;
 
+/// What of a mapping says where its records and their fields are found: all that reading a tree needs, and cheap to
+/// keep.
+pub struct Reads {
+    /// One record for each match; `None`: the document is one record.
+    each: Option<Path>,
+    record: Arc<Shape>,
+    trailer: Option<Arc<Shape>>,
+}
+
+impl Reads {
+    /// This mapping's.
+    pub fn of(mapping: &Mapping) -> Self {
+        let Source { each, trailer, .. } = &mapping.source;
+        Self { each: each.clone(), record: Arc::clone(&mapping.record), trailer: trailer.clone() }
+    }
+}
+
 /// Reads the records of a document below `payload`, and its trailer. White space of XML is trimmed at both ends of
 /// every value; an element with child elements gives its own character data; an element that says `xsi:nil` is
 /// absent. Where more than one place matches a single value, the first is used and a defect names the second; text that
@@ -33,7 +52,7 @@ const ITEMS_PER_NODE: usize = 4;
 /// In a document of one record addresses start at the payload's children or name the payload itself; in an `each`
 /// they start at the item's children. `Extraction::payload` is left to the caller. An `each` without a match is
 /// `Absent` with the place where it was looked for.
-pub fn extract(tree: &Tree<'_>, payload: NodeId, mapping: &Mapping, document: &Document) -> Extraction {
+pub fn extract(tree: &Tree<'_>, payload: NodeId, reads: &Reads, document: &Document) -> Extraction {
     let size = u64::try_from(tree.len()).unwrap_or(u64::MAX);
     let mut reader = Reader {
         tree,
@@ -47,11 +66,11 @@ pub fn extract(tree: &Tree<'_>, payload: NodeId, mapping: &Mapping, document: &D
         is_exhausted: false,
     };
     let whole = Base { node: payload, or_self: true, crumb: None };
-    let records = match &mapping.source.each {
-        None => vec![reader.record(&mapping.record, whole)],
-        Some(path) => reader.records(path, &mapping.record, payload),
+    let records = match &reads.each {
+        None => vec![reader.record(&reads.record, whole)],
+        Some(path) => reader.records(path, &reads.record, payload),
     };
-    let trailer = mapping.source.trailer.as_ref().map(|shape| {
+    let trailer = reads.trailer.as_ref().map(|shape| {
         let crumb = Crumb { around: None, name: "trailer", index: None };
         reader.record(shape, Base { crumb: Some(&crumb), ..whole })
     });

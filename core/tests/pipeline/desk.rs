@@ -14,7 +14,7 @@ use vestibule_core::{
     job::{JobId, Reply, ReplyBody},
     mapping::{
         Surroundings, compile,
-        plan::{Mapping, Source, Write},
+        plan::{Mapping, Write},
     },
     ports::{Contract, Extraction, Extractor, Files, Format, Model, Renderer},
     registry::Registry,
@@ -71,7 +71,7 @@ impl Format for Small {
         Ok(None)
     }
     fn extractor(&self, mapping: &Mapping) -> Result<Arc<dyn Extractor>, Fault> {
-        Ok(Arc::new(Reads(read_plan(mapping))))
+        Ok(Arc::new(Reader(extract::Reads::of(mapping))))
     }
     fn renderer(&self, mapping: &Mapping) -> Result<Arc<dyn Renderer>, Fault> {
         let names = mapping.back.as_ref().map(|it| names(&it.write)).unwrap_or_default();
@@ -79,39 +79,9 @@ impl Format for Small {
     }
 }
 
-/// What reading needs of a mapping.
-fn read_plan(mapping: &Mapping) -> Mapping {
-    let Source { each, trailer, timezone, kind, .. } = &mapping.source;
-    let source = Source {
-        kind: kind.clone(),
-        contract: None,
-        contract_path: None,
-        encoding: None,
-        timezone: timezone.clone(),
-        each: each.clone(),
-        only: None,
-        trailer: trailer.clone(),
-    };
-    Mapping {
-        name: mapping.name.clone(),
-        version: mapping.version,
-        owner: None,
-        path: mapping.path.clone(),
-        receive: Vec::new(),
-        source,
-        record: mapping.record.clone(),
-        checks: Vec::new(),
-        ask: None,
-        back: None,
-        key: Vec::new(),
-        durability: mapping.durability,
-        deadline: mapping.deadline,
-    }
-}
+struct Reader(extract::Reads);
 
-struct Reads(Mapping);
-
-impl Extractor for Reads {
+impl Extractor for Reader {
     fn extract(&self, document: &Document) -> Result<Extraction, Fault> {
         let source = std::str::from_utf8(&document.bytes).unwrap();
         assert!(!source.contains("<panic"), "the document asks for a panic");

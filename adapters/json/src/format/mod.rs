@@ -10,10 +10,13 @@ use vestibule_core::{
     fault::Fault,
     mapping::{
         address::{Address, Axis, Path},
-        plan::{From, Mapping, Shape, Source as Form},
+        plan::{From, Mapping, Shape},
     },
     ports::{Contract, Extraction, Extractor, Files, Format, Renderer},
-    tree::{NodeId, Tree, extract::extract},
+    tree::{
+        NodeId, Tree,
+        extract::{Reads, extract},
+    },
 };
 
 use crate::{
@@ -59,11 +62,7 @@ impl Format for JsonFormat {
 
     fn extractor(&self, mapping: &Mapping) -> Result<Arc<dyn Extractor>, Fault> {
         let first_names = first_names(mapping);
-        Ok(Arc::new(JsonExtractor {
-            limits: self.limits.clone(),
-            mapping: reading_part(mapping),
-            first_names,
-        }))
+        Ok(Arc::new(JsonExtractor { limits: self.limits.clone(), reads: Reads::of(mapping), first_names }))
     }
 
     fn renderer(&self, mapping: &Mapping) -> Result<Arc<dyn Renderer>, Fault> {
@@ -73,7 +72,7 @@ impl Format for JsonFormat {
 
 struct JsonExtractor {
     limits: Limits,
-    mapping: Mapping,
+    reads: Reads,
     /// The names that addresses begin with. A wrapper around the payload has another.
     first_names: HashSet<Arc<str>>,
 }
@@ -88,7 +87,7 @@ impl Extractor for JsonExtractor {
         }
         let tree = parse(text_of(&document.bytes, &self.limits)?, &self.limits)?;
         let Some(root) = tree.root() else { return Ok(Extraction::default()) };
-        Ok(extract(&tree, self.payload(&tree, root), &self.mapping, document))
+        Ok(extract(&tree, self.payload(&tree, root), &self.reads, document))
     }
 }
 
@@ -129,32 +128,4 @@ fn first_names(mapping: &Mapping) -> HashSet<Arc<str>> {
         }
     }
     names
-}
-
-/// What reading needs of a mapping, to be kept as long as the reader lives.
-fn reading_part(mapping: &Mapping) -> Mapping {
-    Mapping {
-        name: Arc::clone(&mapping.name),
-        version: mapping.version,
-        owner: None,
-        path: Arc::clone(&mapping.path),
-        receive: Vec::new(),
-        source: Form {
-            kind: Arc::clone(&mapping.source.kind),
-            contract: None,
-            contract_path: None,
-            encoding: None,
-            timezone: mapping.source.timezone.clone(),
-            each: mapping.source.each.clone(),
-            only: None,
-            trailer: mapping.source.trailer.clone(),
-        },
-        record: Arc::clone(&mapping.record),
-        checks: Vec::new(),
-        ask: None,
-        back: None,
-        key: Vec::new(),
-        durability: mapping.durability,
-        deadline: mapping.deadline,
-    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use vestibule_core::{
     mapping::diagnostic::Diagnostics,
     ports::{Direction, Files, Frontend, Offered, Service},
+    tree::extract::Reads,
 };
 
 use super::service::{Route, SoapService};
@@ -65,6 +66,7 @@ impl Frontend for SoapFrontend {
 
 fn route(offered: Offered) -> Result<Route, String> {
     let Offered { mapping, channel, flow } = offered;
+    let reads = Reads::of(&mapping);
     let named = channel.get("operation");
     let Some((contract, _)) = contract_of(&mapping).filter(|(contract, _)| contract.is_service()) else {
         let operation: Arc<str> = named.unwrap_or(&mapping.name).into();
@@ -74,7 +76,7 @@ fn route(offered: Offered) -> Result<Route, String> {
         let root = QName { namespace: own_namespace(&mapping).into(), local: Arc::clone(&operation) };
         let service = channel.get("service").unwrap_or(&mapping.name);
         let actions = vec![format!("urn:vestibule:{service}/{operation}"), operation.to_string()];
-        return Ok(Route { flow, mapping, operation, root, strict_namespace: false, actions });
+        return Ok(Route { flow, mapping, reads, operation, root, strict_namespace: false, actions });
     };
     let operation = contract.operation(named).ok_or_else(|| match named {
         Some(named) => format!("the contract has no operation `{named}`"),
@@ -85,5 +87,5 @@ fn route(offered: Offered) -> Result<Route, String> {
         format!("operation `{}` has an empty request: there is nothing to read", operation.name)
     })?;
     let (name, actions) = (operation.name.as_str().into(), operation.actions.clone());
-    Ok(Route { flow, mapping, operation: name, root, strict_namespace: true, actions })
+    Ok(Route { flow, mapping, reads, operation: name, root, strict_namespace: true, actions })
 }

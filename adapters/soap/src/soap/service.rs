@@ -9,7 +9,7 @@ use vestibule_core::{
     job::{JobId, Reply, ReplyBody},
     mapping::plan::Mapping,
     ports::{Call, CallContext, Service, WireReply, WireRequest},
-    tree::Tree,
+    tree::{Tree, extract::Reads},
 };
 
 use super::{
@@ -28,6 +28,7 @@ use crate::{
 pub(super) struct Route {
     pub(super) flow: usize,
     pub(super) mapping: Arc<Mapping>,
+    pub(super) reads: Reads,
     pub(super) operation: Arc<str>,
     /// The element of its requests; its namespace holds only where a contract says it.
     pub(super) root: QName,
@@ -89,7 +90,7 @@ impl SoapService {
             received: request.received,
             key: message.message_id.and_then(key_of),
         };
-        let extraction = extract(&tree, message.payload, source.text(), &route.mapping, &document);
+        let extraction = extract(&tree, message.payload, source.text(), &route.reads, &document);
         let context = CallContext {
             version: refused.manner.words().into(),
             operation: Arc::clone(&route.operation),

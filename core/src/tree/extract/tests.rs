@@ -1,4 +1,4 @@
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use indexmap::IndexMap;
 use jiff::tz::TimeZone;
@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::{
     interpret::Spelling,
-    mapping::plan::{Durability, FieldRules, Source},
+    mapping::plan::{Durability, FieldRules},
     tree::TreeBuilder,
 };
 
@@ -114,7 +114,7 @@ fn show(record: &RawRecord) -> String {
 
 fn extracted(source: &str, mapping: &Mapping) -> (Vec<String>, Vec<String>) {
     let tree = tree(source);
-    let found = extract(&tree, NodeId(0), mapping, &document());
+    let found = extract(&tree, NodeId(0), &Reads::of(mapping), &document());
     let defects =
         found.defects.iter().map(|it| format!("{} {} {}", it.check.code(), it.field, it.origin)).collect();
     (found.records.iter().chain(&found.trailer).map(show).collect(), defects)
@@ -196,7 +196,7 @@ fn places_that_multiply_end_in_a_defect_not_in_hours() {
         field("scan", at(&["../R(@none=x)/X"]), &[]),
     ]);
     let tree = tree(&source);
-    let found = extract(&tree, NodeId(0), &mapping(record, Some("R"), None), &document());
+    let found = extract(&tree, NodeId(0), &Reads::of(&mapping(record, Some("R"), None)), &document());
     assert_eq!(found.records.len(), 3_000);
     assert_eq!(found.defects.len(), 1, "{:?}", found.defects);
     assert_eq!(found.defects[0].expected, "a document whose places do not multiply");
