@@ -18,7 +18,8 @@ const APPLICATION_ID: i64 = 0x5653_5442;
 /// hold unfinished jobs only, so that a million finished ones cost a claim nothing. `state`: 0 queued, 1 leased,
 /// 2 answered, 3 dead, 4 returned. `due` is when a queued job may be tried, or when a lease runs out. All times are
 /// microseconds since 1970, UTC.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
@@ -50,11 +51,13 @@ const MIGRATIONS: &[&str] = &["
         answered_by TEXT NOT NULL,
         CHECK ((media_type IS NULL) = (bytes IS NULL))
     ) STRICT;
-", "
+",
+    "
     ALTER TABLE replies ADD COLUMN input_tokens INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE replies ADD COLUMN cached_input_tokens INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE replies ADD COLUMN output_tokens INTEGER NOT NULL DEFAULT 0;
-"];
+",
+];
 
 /// The newest schema of this program.
 pub(crate) fn newest() -> i64 {
