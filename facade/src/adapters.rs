@@ -33,9 +33,16 @@ pub fn rules_schema() -> serde_json::Value {
     vestibule_model_rules::json_schema()
 }
 
+/// Codes of services over SOAP; that crate has no list of its own.
+const SOAP_CODES: [(&str, &str, &str); 1] = [(
+    "M071",
+    "a service can not take this mapping",
+    "give each mapping of a service an operation of its own, written as the contract does",
+)];
+
 /// Codes of adapters, with what each means and how to mend it.
 pub fn codes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    vestibule_model_rules::CODES.into_iter().chain(vestibule_model_http::CODES)
+    SOAP_CODES.into_iter().chain(vestibule_model_rules::CODES).chain(vestibule_model_http::CODES)
 }
 
 /// Blocking work with the name of the thread that it wants.

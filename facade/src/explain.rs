@@ -71,6 +71,7 @@ mod tests {
             let text = text(code).unwrap_or_default();
             assert!(text.starts_with(&format!("{code}: ")), "code: {code}");
             assert!(text.contains("Remedy."), "code: {code}");
+            assert!(!text.contains("..\n"), "code: {code}");
         }
     }
 

@@ -19,7 +19,7 @@ use vestibule_core::{
     runner::Runner,
 };
 
-use crate::config::Limits;
+use crate::{config::Limits, http::room::Room};
 
 /// The flows and services of one directory, compiled: what exists here can be called.
 pub struct House {
@@ -48,6 +48,8 @@ pub struct Front {
     pub store: Option<Arc<dyn JobStore>>,
     /// Bounds of what is read.
     pub limits: Limits,
+    /// Room for bodies, over all connections.
+    pub room: Room,
     /// Scheme and authority that callers know us by; `None`: as each request's `Host` says.
     pub public_url: Option<String>,
     draining: AtomicBool,
@@ -67,6 +69,7 @@ impl Front {
             house,
             runner,
             store,
+            room: Room::new(&limits),
             limits,
             public_url,
             draining: AtomicBool::new(false),

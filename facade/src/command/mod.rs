@@ -22,7 +22,7 @@ Exit codes:
   1  findings or failures in the work
   2  wrong use or configuration
   3  not reachable: an address, a file or a store
-  4  interrupted
+  4  interrupted; the same `run` goes on where it stopped
 
 Environment:
   VESTIBULE_LOG  what is logged to standard error: error, warn, info, debug, or per module

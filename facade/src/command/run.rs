@@ -10,9 +10,12 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use vestibule_core::{
+    document::{Document, Hash, IdempotencyKey},
     fault::Fault,
     finding::Outcome,
+    flow::Flow,
     job::{JobId, Reply, ReplyBody},
+    mapping::plan::Durability,
     runner::{Runner, RunnerSettings},
 };
 
@@ -37,8 +40,11 @@ const AT_ONCE: usize = 8;
 Example:
   vestibule run samples/quickstart/mappings/claim-triage.map.yaml samples/quickstart/requests/*.xml -o replies
 
-Exit code 1: a document was rejected or failed. The store is the mapping's directory's own; a server that uses it
-must be stopped first.")]
+The store is the mapping's directory's own; a server that uses it must be stopped first. A file that was answered
+before, by the same name and version of the mapping, gets the stored reply: an interrupted run is taken up by the same
+line, and nothing is asked twice. With --again, or after the mapping's `version` was raised, all is asked anew.
+
+Exit code 1: a document was rejected or failed. 4: interrupted; the same line goes on where it stopped.")]
 pub struct Run {
     /// The mapping (*.map.yaml)
     mapping: PathBuf,
@@ -51,6 +57,9 @@ pub struct Run {
     /// One JSON object a file on standard output, with outcome and findings
     #[arg(long)]
     json: bool,
+    /// Ask anew, also for files that have a stored reply
+    #[arg(long)]
+    again: bool,
 }
 
 /// What became of one file.
@@ -90,8 +99,9 @@ impl Run {
                 Signals::listen().map_err(|error| Stop::not_reachable(format!("signals: {error}")))?;
             let runner = Runner::start(house.flows.clone(), shared, RunnerSettings::default());
             // Dropping the work drops the waiting only: what was accepted is finished by the runner.
+            let keys = Keys::of(&house.flows, flow, self.again);
             let end = tokio::select! {
-                end = self.work(&runner, flow) => end,
+                end = self.work(&runner, flow, &keys) => end,
                 () = signals.next() => Err(Stop::report("interrupted", End::Interrupted)),
             };
             let drained = tokio::select! {
@@ -110,10 +120,11 @@ impl Run {
         end
     }
 
-    async fn work(&self, runner: &Arc<Runner>, flow: usize) -> Result<End, Stop> {
+    async fn work(&self, runner: &Arc<Runner>, flow: usize, keys: &Keys) -> Result<End, Stop> {
         let mut names = HashSet::new();
         let mut failed = 0_usize;
-        let mut work = stream::iter(&self.files).map(|file| finish(runner, flow, file)).buffered(AT_ONCE);
+        let mut work =
+            stream::iter(&self.files).map(|file| finish(runner, flow, file, keys)).buffered(AT_ONCE);
         let mut done = 0_usize;
         while let Some(finished) = work.next().await {
             done += 1;
@@ -186,9 +197,38 @@ impl Finished<'_> {
     }
 }
 
-async fn finish<'f>(runner: &Arc<Runner>, flow: usize, file: &'f Path) -> Finished<'f> {
+/// What makes a file of a later run the same as one of an earlier run.
+#[derive(Debug)]
+struct Keys {
+    /// What stands before a file's hash; `None` where the mapping's own `key:` decides, or nothing is kept.
+    scope: Option<String>,
+}
+
+impl Keys {
+    fn of(flows: &[Arc<Flow>], flow: usize, again: bool) -> Self {
+        let kept = flows.get(flow).map(|flow| &flow.mapping).filter(|it| it.durability == Durability::Full);
+        let scope = kept.and_then(|mapping| {
+            let scope = format!("run:{}:{}", mapping.name, mapping.version);
+            match again {
+                true => Some(format!("{scope}:{}", uuid::Uuid::now_v7())),
+                false if mapping.key.is_empty() => Some(scope),
+                false => None,
+            }
+        });
+        Self { scope }
+    }
+
+    /// The key of a file; of one that is too long to be a key, its hash.
+    fn key(&self, document: &Document) -> Option<IdempotencyKey> {
+        let text = format!("{}:{}", self.scope.as_ref()?, document.digest());
+        IdempotencyKey::new(&text).or_else(|| IdempotencyKey::new(&Hash::of(text.as_bytes()).to_string()))
+    }
+}
+
+async fn finish<'f>(runner: &Arc<Runner>, flow: usize, file: &'f Path, keys: &Keys) -> Finished<'f> {
     let result = async {
-        let document = outset::document(file).map_err(|stop| stop.to_string())?;
+        let mut document = outset::document(file).map_err(|stop| stop.to_string())?;
+        document.key = keys.key(&document);
         let plan = runner.flows().get(flow).ok_or("there is no such flow")?;
         let extraction =
             tokio::task::block_in_place(|| plan.extract(&document)).map_err(|fault| said(&fault))?;

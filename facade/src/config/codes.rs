@@ -22,9 +22,11 @@ pub const ASSEMBLY: &str = "C009";
 pub const NO_STORE: &str = "C010";
 /// A file that is to be checked is used by nothing.
 pub const UNUSED: &str = "C011";
+/// A model that is asked in words has no prompt.
+pub const NO_PROMPT: &str = "C012";
 
 /// Code, meaning and remedy of each.
-pub const ALL: [(&str, &str, &str); 11] = [
+pub const ALL: [(&str, &str, &str); 12] = [
     (VALUE, "a setting is not of the kind that is needed here", "write it as the caret's line says"),
     (MODEL_KIND, "there is no such kind of model", "use one of the kinds that the message lists"),
     (ONE_KIND, "a model needs exactly one kind", "write one word under the model's name, e.g. `rules:`"),
@@ -43,5 +45,10 @@ pub const ALL: [(&str, &str, &str); 11] = [
         UNUSED,
         "a file that is to be checked is used by nothing",
         "name it in a model or a fallback of a mapping",
+    ),
+    (
+        NO_PROMPT,
+        "a language model of the route would be asked without a prompt",
+        "write `prompt:` under `ask`, or take a route with decision tables alone",
     ),
 ];

@@ -83,6 +83,9 @@ pub struct RouteBlock {
 pub struct LimitsFile {
     /// Longest body: `10MiB`.
     pub body: Option<String>,
+    /// Most bytes of bodies held at once, over all connections: `64MiB`. More wait, at most for the time of `read`. One
+    /// body of the longest length always fits.
+    pub in_flight: Option<String>,
     /// Longest time for a body to arrive: `30s`.
     pub read: Option<String>,
     /// Longest time for a request's headers, and for the next request on a kept connection: `30s`.

@@ -68,6 +68,8 @@ pub struct Route {
 pub struct Limits {
     /// Longest body in bytes.
     pub body: usize,
+    /// Most bytes of bodies held at once, over all connections. One body of the longest length always fits.
+    pub in_flight: usize,
     /// Longest time for a body to arrive.
     pub read: Duration,
     /// Longest time for headers, and for the next request of a kept connection.
@@ -84,6 +86,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 10 << 20,
+            in_flight: 64 << 20,
             read: Duration::from_secs(30),
             header: Duration::from_secs(30),
             connections: 1024,
@@ -249,6 +252,12 @@ fn read_limits(root: &Node, file: &LimitsFile, diagnostics: &mut Diagnostics) ->
         match quantity::size(text) {
             Some(size @ 1..=MOST_BODY) => limits.body = size,
             _ => wrong("body", "a size up to 1GiB, like 10MiB"),
+        }
+    }
+    if let Some(text) = &file.in_flight {
+        match quantity::size(text) {
+            Some(size @ 1..) => limits.in_flight = size,
+            _ => wrong("in_flight", "a size, like 64MiB"),
         }
     }
     for (key, text, place) in [

@@ -48,7 +48,7 @@ routes:
   triage: [desk, spare]
   simple: desk
   block: { models: [spare] }
-limits: { body: 1MiB, read: 5s, header: 500ms, connections: 10, calls: 20, drain: 1m }
+limits: { body: 1MiB, in_flight: 8MiB, read: 5s, header: 500ms, connections: 10, calls: 20, drain: 1m }
 log: json
 ";
     let (config, diagnostics) = read(text);
@@ -63,6 +63,7 @@ log: json
     assert_eq!(routes, [("triage", &[0, 1][..]), ("simple", &[0]), ("block", &[1])]);
     let expected = Limits {
         body: 1 << 20,
+        in_flight: 8 << 20,
         read: Duration::from_secs(5),
         header: Duration::from_millis(500),
         connections: 10,
@@ -87,7 +88,7 @@ routes:
   triage: [dsk]
   twice: [desk, desk]
   empty: []
-limits: { body: 10 apples, read: 30, connections: 0, bodi: 1 }
+limits: { body: 10 apples, in_flight: 0, read: 30, connections: 0, bodi: 1 }
 log: jason
 ";
     let (_, diagnostics) = read(text);

@@ -41,10 +41,9 @@ pub async fn answer(front: &Front, mapping: &str, parts: &Parts, body: &mut Opti
         Ok(key) => key,
         Err(fault) => return Problem::of(&fault).answer(),
     };
-    let limits = &front.limits;
-    let bytes = match incoming::read(&parts.headers, body, limits.body, limits.read).await {
+    let bytes = match incoming::read(&parts.headers, body, &front.limits, &front.room).await {
         Ok(bytes) => bytes,
-        Err(unread) => return unread_problem(&unread, &unread.fault(limits.body, limits.read)),
+        Err(unread) => return unread_problem(&unread, &unread.fault(&front.limits)),
     };
     let mut document = Document::new(bytes, &media_type, Timestamp::now());
     document.charset = charset.map(Into::into);

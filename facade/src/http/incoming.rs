@@ -9,14 +9,20 @@ use hyper::{
     body::Body,
     header::{self, HeaderName},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use vestibule_core::{
     document::IdempotencyKey,
-    fault::{Fault, FaultCode},
+    fault::{Fault, FaultCode, Recovery},
 };
 
-/// Least room reserved once a body comes in more than one piece. What a caller announces reserves nothing.
+use super::room::{NoRoom, Room, Share};
+use crate::config::Limits;
+
+/// Least memory reserved once a body comes in more than one piece.
 const FIRST_ROOM: usize = 64 * 1024;
+
+/// When a caller is asked to come again for whose body there is no room.
+const COME_AGAIN: Duration = Duration::from_secs(2);
 
 /// Longest time spent on a body that nobody wants.
 const LETTING_GO: Duration = Duration::from_secs(2);
@@ -30,6 +36,14 @@ pub enum Unread {
     TooSlow,
     /// The caller hung up or broke the framing.
     Broken,
+    /// Too many bytes of other bodies are held.
+    NoRoom,
+}
+
+impl From<NoRoom> for Unread {
+    fn from(_: NoRoom) -> Self {
+        Self::NoRoom
+    }
 }
 
 impl Unread {
@@ -39,44 +53,48 @@ impl Unread {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Broken => StatusCode::BAD_REQUEST,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     /// The same as a fault.
-    pub fn fault(&self, limit: usize, within: Duration) -> Fault {
+    pub fn fault(&self, limits: &Limits) -> Fault {
         match self {
             Self::TooLarge => {
-                Fault::new(FaultCode::TooLarge, format!("the body is longer than {limit} bytes"))
+                Fault::new(FaultCode::TooLarge, format!("the body is longer than {} bytes", limits.body))
             }
             Self::TooSlow => Fault::new(
                 FaultCode::TooLarge,
-                format!("the body did not arrive within {} ms", within.as_millis()),
+                format!("the body did not arrive within {} ms", limits.read.as_millis()),
             ),
+            Self::NoRoom => Fault::new(FaultCode::Unavailable, "too many large documents are under way")
+                .recovery(Recovery::RetryAfter(COME_AGAIN)),
             Self::Broken => Fault::new(FaultCode::Malformed, "the body ended before its announced length"),
         }
     }
 }
 
-/// The whole body, taken from its place. Never holds more than `limit` bytes and never waits longer than `within`.
+/// The whole body, taken from its place. Never holds more than `limits.body` bytes, never waits longer than
+/// `limits.read` for them, nor longer than that for room. The room is free again when the last part of the body is
+/// dropped.
 pub async fn read<B>(
     headers: &HeaderMap,
     body: &mut Option<B>,
-    limit: usize,
-    within: Duration,
+    limits: &Limits,
+    room: &Room,
 ) -> Result<Bytes, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let Some(mut body) = body.take() else { return Ok(Bytes::new()) };
-    let announced = body.size_hint().lower();
-    if usize::try_from(announced).is_ok_and(|length| length <= limit) {
-        let result = timeout(within, collect(&mut body, limit)).await.unwrap_or(Err(Unread::TooSlow));
-        if result != Err(Unread::TooLarge) {
-            return result;
-        }
+    let result = match usize::try_from(body.size_hint().lower()) {
+        Ok(announced) if announced <= limits.body => collect(&mut body, announced, limits, room).await,
+        _ => Err(Unread::TooLarge),
+    };
+    if matches!(result, Err(Unread::TooLarge | Unread::NoRoom)) {
+        let_go(headers, body, limits.body).await;
     }
-    let_go(headers, body, limit).await;
-    Err(Unread::TooLarge)
+    result
 }
 
 /// Reads on a little in a body that nobody wants: a caller that is still writing when the connection closes sees a
@@ -90,29 +108,41 @@ where
     }
 }
 
-async fn collect<B>(body: &mut B, limit: usize) -> Result<Bytes, Unread>
+async fn collect<B>(body: &mut B, announced: usize, limits: &Limits, room: &Room) -> Result<Bytes, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    let mut share = room.share(announced, limits.read).await?;
+    let mut until = Instant::now() + limits.read;
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = timeout_at(until, body.frame()).await.map_err(|_| Unread::TooSlow)? {
         let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
-        if first.len().max(whole.len()).saturating_add(data.len()) > limit {
+        let length = first.len().max(whole.len()).saturating_add(data.len());
+        if length > limits.body {
             return Err(Unread::TooLarge);
         }
+        until += grow(&mut share, length, limits).await?;
         if whole.is_empty() {
             if first.is_empty() {
                 // Most bodies come in one piece, which is then kept without a copy.
                 first = data;
                 continue;
             }
-            whole.reserve(FIRST_ROOM.max(first.len() + data.len()));
+            // Memory for what was announced is counted already; doubling on the way would take up to twice of it.
+            whole.reserve(if announced > 0 { announced } else { FIRST_ROOM }.max(length));
             whole.extend_from_slice(&first);
         }
         whole.extend_from_slice(&data);
     }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
+    Ok(share.keep(if whole.is_empty() { first } else { whole.freeze() }))
+}
+
+/// Room for a body of this length; how long that took is no time of the caller's.
+async fn grow(share: &mut Share, length: usize, limits: &Limits) -> Result<Duration, Unread> {
+    let began = Instant::now();
+    share.grow(length, limits.body, limits.read).await?;
+    Ok(began.elapsed())
 }
 
 async fn discard<B>(body: &mut B, most: usize)
@@ -199,9 +229,16 @@ mod tests {
 
     use super::*;
 
+    fn limits(body: usize, read: Duration) -> (Limits, Room) {
+        let limits = Limits { body, read, in_flight: 1, ..Limits::default() };
+        (limits, Room::new(&limits))
+    }
+
     const LONG: Duration = Duration::from_secs(5);
 
-    fn pieces(parts: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = std::io::Error> + Unpin {
+    fn pieces(
+        parts: &[&'static [u8]],
+    ) -> impl Body<Data = Bytes, Error = std::io::Error> + Unpin + Send + Sync + 'static {
         let parts: Vec<_> = parts.iter().map(|part| Ok(Frame::data(Bytes::from_static(part)))).collect();
         StreamBody::new(stream::iter(parts))
     }
@@ -217,23 +254,42 @@ mod tests {
             (vec![&b"ab"[..], b"cd", b"e"], 4, Err(Unread::TooLarge)),
             (vec![&b"ab"[..], b"", b"cde"], 4, Err(Unread::TooLarge)),
         ] {
-            let found = read(&HeaderMap::new(), &mut Some(pieces(&parts)), limit, LONG).await;
+            let (limits, room) = limits(limit, LONG);
+            let found = read(&HeaderMap::new(), &mut Some(pieces(&parts)), &limits, &room).await;
             assert_eq!(found.as_deref(), expected.as_ref().map(|it| *it), "input: {parts:?} of {limit}");
         }
     }
 
     #[tokio::test]
     async fn an_announced_length_over_the_limit_is_refused_at_once() {
-        let found =
-            read(&HeaderMap::new(), &mut Some(Full::new(Bytes::from_static(b"abcde"))), 4, LONG).await;
+        let (limits, room) = limits(4, LONG);
+        let long = Full::new(Bytes::from_static(b"abcde"));
+        let found = read(&HeaderMap::new(), &mut Some(long), &limits, &room).await;
         assert_eq!(found, Err(Unread::TooLarge));
     }
 
     #[tokio::test]
     async fn a_body_that_does_not_come_is_given_up_in_time() {
         let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
-        let found = read(&HeaderMap::new(), &mut Some(silent), 4, Duration::from_millis(20)).await;
+        let (limits, room) = limits(4, Duration::from_millis(20));
+        let found = read(&HeaderMap::new(), &mut Some(silent), &limits, &room).await;
         assert_eq!(found, Err(Unread::TooSlow));
+    }
+
+    #[tokio::test]
+    async fn a_body_waits_for_room_and_is_given_up_in_time() {
+        let (limits, room) = limits(4, Duration::from_millis(50));
+        let four = || Full::new(Bytes::from_static(b"abcd"));
+        let first = read(&HeaderMap::new(), &mut Some(four()), &limits, &room).await.unwrap();
+        for again in [pieces(&[b"ab"]).boxed(), four().map_err(std::io::Error::other).boxed()] {
+            // One body of unknown length may go on where nobody else does.
+            let known = again.size_hint().exact().is_some();
+            let found = read(&HeaderMap::new(), &mut Some(again), &limits, &room).await;
+            assert_eq!(found.is_err(), known, "{found:?}");
+            assert!(found.is_ok() || found == Err(Unread::NoRoom));
+        }
+        drop(first);
+        assert!(read(&HeaderMap::new(), &mut Some(four()), &limits, &room).await.is_ok());
     }
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {

@@ -78,7 +78,11 @@ impl Listener {
             let service = service_fn(move |request: Request<Incoming>| {
                 let front = Arc::clone(&front_of_connection);
                 async move {
-                    let answer = if is_busy { super::busy() } else { super::answer(&front, request).await };
+                    let answer = if is_busy {
+                        super::busy(&front, request)
+                    } else {
+                        super::answer(&front, request).await
+                    };
                     Ok::<_, Infallible>(answer)
                 }
             });

@@ -7,6 +7,7 @@ mod incoming;
 pub mod jobs;
 pub mod listener;
 pub mod problem;
+pub mod room;
 mod soap;
 
 use std::{borrow::Cow, panic::AssertUnwindSafe, time::Duration};
@@ -29,7 +30,8 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Answer {
     let routed = AssertUnwindSafe(route(front, &parts, &mut body)).catch_unwind().await;
     let mut answer = routed.unwrap_or_else(|_| {
         tracing::error!("a request ended in a panic");
-        Problem::of(&Fault::new(FaultCode::Internal, "the request could not be finished")).answer()
+        let fault = Fault::new(FaultCode::Internal, "the request could not be finished");
+        soap::said(front, &parts, &fault).unwrap_or_else(|| Problem::of(&fault).answer())
     });
     if let Some(body) = body {
         incoming::let_go(&parts.headers, body, front.limits.body).await;
@@ -42,9 +44,10 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Answer {
 }
 
 /// What is said on connections beyond the limit.
-pub fn busy() -> Answer {
+pub fn busy(front: &Front, request: Request<Incoming>) -> Answer {
     let fault = Fault::new(FaultCode::Unavailable, "too many connections");
-    let mut answer = Problem::of(&fault).answer();
+    let (parts, _) = request.into_parts();
+    let mut answer = soap::said(front, &parts, &fault).unwrap_or_else(|| Problem::of(&fault).answer());
     answer::add_close(&mut answer);
     answer
 }
@@ -60,6 +63,9 @@ async fn route(front: &Front, parts: &Parts, body: &mut Option<Incoming>) -> Ans
     }
     if let Some(id) = under(path, "/v1/jobs/") {
         return jobs::answer(front, &parts.method, &id).await;
+    }
+    if path.starts_with("/soap") {
+        return soap::nowhere(front, parts, "there is no service at this path");
     }
     let looks = matches!(parts.method, Method::GET | Method::HEAD);
     match path {

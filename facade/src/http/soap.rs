@@ -5,12 +5,12 @@ use std::sync::Arc;
 use hyper::{
     HeaderMap, Method, StatusCode,
     body::Incoming,
-    header::{self, HeaderName},
+    header::{self, HeaderName, HeaderValue},
     http::request::Parts,
 };
 use jiff::Timestamp;
 use vestibule_core::{
-    fault::Fault,
+    fault::{Fault, FaultCode, Recovery},
     ports::{Call, CallContext, Service, WireRequest},
 };
 
@@ -28,18 +28,71 @@ const ACTION: HeaderName = HeaderName::from_static("soapaction");
 /// Answers one request to a service: its contract, or a call.
 pub async fn answer(front: &Front, name: &str, parts: &Parts, body: &mut Option<Incoming>) -> Answer {
     let Some(service) = front.house.services.get(name) else {
-        return Problem::of_http(StatusCode::NOT_FOUND, "there is no service of this name").answer();
+        return nowhere(front, parts, "there is no service of this name");
     };
     match parts.method {
         Method::POST => post(front, service, parts, body).await,
         Method::GET | Method::HEAD if asks_for_contract(parts.uri.query()) => {
             answer::of_wire(service.describe(&address(front, &parts.headers, name)))
         }
-        Method::GET | Method::HEAD => {
-            super::not_allowed("POST", "calls are posted; the contract is at ?wsdl")
-        }
-        _ => super::not_allowed("GET, HEAD, POST", "calls are posted; the contract is at ?wsdl"),
+        Method::GET | Method::HEAD => not_posted(front, parts, "POST"),
+        _ => not_posted(front, parts, "GET, HEAD, POST"),
     }
+}
+
+/// Nobody answers at this path: a fault to who calls, a problem to who looks.
+pub fn nowhere(front: &Front, parts: &Parts, detail: &str) -> Answer {
+    let fault = Fault::new(FaultCode::NotFound, detail);
+    said(front, parts, &fault).unwrap_or_else(|| Problem::of_http(StatusCode::NOT_FOUND, detail).answer())
+}
+
+/// A fault in the caller's own format, before it is known which service is called. `None` where the request is no
+/// call, or there is no service that could write a fault.
+pub fn said(front: &Front, parts: &Parts, fault: &Fault) -> Option<Answer> {
+    if !is_call(parts) {
+        return None;
+    }
+    // Every service of one protocol writes the same fault; only a call makes one of them the right one.
+    let service = front.house.services.values().next()?;
+    Some(of_fault(service, &unseen(&parts.headers), fault))
+}
+
+/// True for what a SOAP toolkit sends to call an operation.
+fn is_call(parts: &Parts) -> bool {
+    let is_below =
+        parts.uri.path().strip_prefix("/soap").is_some_and(|it| it.is_empty() || it.starts_with('/'));
+    let speaks = || {
+        let kind = incoming::media_type(&parts.headers);
+        let is_xml = kind.is_some_and(|(kind, _)| kind.ends_with("/xml") || kind.ends_with("+xml"));
+        is_xml || parts.headers.contains_key(&ACTION)
+    };
+    is_below && (parts.method == Method::POST || speaks())
+}
+
+fn not_posted(front: &Front, parts: &Parts, allowed: &'static str) -> Answer {
+    let detail = "calls are posted; the contract is at ?wsdl";
+    match said(front, parts, &Fault::new(FaultCode::NotUnderstood, detail)) {
+        Some(mut answer) => {
+            *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+            answer
+        }
+        None => super::not_allowed(allowed, detail),
+    }
+}
+
+/// A service's fault. What may be tried again says when, whatever status the protocol gives it.
+fn of_fault(service: &Arc<dyn Service>, context: &CallContext, fault: &Fault) -> Answer {
+    let mut answer = answer::of_wire(service.fault(context, fault));
+    let wait = match fault.recovery {
+        Recovery::RetryAfter(wait) => Some(wait.as_secs().max(1)),
+        _ if fault.code == FaultCode::Unavailable => Some(1),
+        Recovery::Retry | Recovery::FailOver | Recovery::GiveUp => None,
+    };
+    if let Some(seconds) = wait {
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    answer
 }
 
 async fn post(
@@ -48,16 +101,15 @@ async fn post(
     parts: &Parts,
     body: &mut Option<Incoming>,
 ) -> Answer {
-    let limits = &front.limits;
-    let body = match incoming::read(&parts.headers, body, limits.body, limits.read).await {
+    let body = match incoming::read(&parts.headers, body, &front.limits, &front.room).await {
         Ok(body) => body,
         Err(unread) => {
-            let fault = unread.fault(limits.body, limits.read);
+            let fault = unread.fault(&front.limits);
             return unread_fault(service, &parts.headers, &unread, &fault);
         }
     };
     if let Err(fault) = incoming::not_packed(&parts.headers) {
-        return answer::of_wire(service.fault(&unseen(&parts.headers), &fault));
+        return of_fault(service, &unseen(&parts.headers), &fault);
     }
     let request = WireRequest {
         content_type: incoming::kept(&parts.headers, &header::CONTENT_TYPE),
@@ -77,7 +129,7 @@ async fn post(
     match incoming::idempotency_key(&parts.headers) {
         Ok(Some(key)) => call.document.key = Some(key),
         Ok(None) => {}
-        Err(fault) => return answer::of_wire(service.fault(&call.context, &fault)),
+        Err(fault) => return of_fault(service, &call.context, &fault),
     }
     let Call { flow, document, extraction, context } = call;
     match front.call(flow, document, extraction).await {
@@ -88,7 +140,7 @@ async fn post(
         }
         Err(fault) => {
             tell(&fault, "a call ended in a fault");
-            answer::of_wire(service.fault(&context, &fault))
+            of_fault(service, &context, &fault)
         }
     }
 }
@@ -101,7 +153,7 @@ fn unseen(headers: &HeaderMap) -> CallContext {
 
 fn unread_fault(service: &Arc<dyn Service>, headers: &HeaderMap, unread: &Unread, fault: &Fault) -> Answer {
     tell(fault, "a body could not be read");
-    let mut answer = answer::of_wire(service.fault(&unseen(headers), fault));
+    let mut answer = of_fault(service, &unseen(headers), fault);
     if *unread != Unread::Broken {
         answer::add_close(&mut answer);
     }

@@ -124,6 +124,7 @@ async fn one(stream: &mut TcpStream) -> String {
 fn small() -> Limits {
     Limits {
         body: 16,
+        in_flight: 1024,
         read: Duration::from_millis(300),
         header: Duration::from_millis(500),
         connections: 4,
@@ -166,6 +167,10 @@ async fn every_path_has_its_status_and_its_kind_of_body() {
         ("GET /soap/Ech%6F?wsdl=1", "200 OK", "contract at"),
         ("GET /soap/Echo", "405 Method Not Allowed", "allow: POST\r\n"),
         ("PUT /soap/Echo", "405 Method Not Allowed", "application/problem+json"),
+        ("POST /soap/None", "500 Internal Server Error", "fault V007"),
+        ("POST /soap/a/b", "500 Internal Server Error", "fault V007"),
+        ("POST /soap", "500 Internal Server Error", "fault V007"),
+        ("POST /soapy", "404 Not Found", "application/problem+json"),
         ("GET /soap/None?wsdl", "404 Not Found", "application/problem+json"),
     ] {
         let answer = server.say(&format!("{request} HTTP/1.1\r\n{CLOSE}\r\n")).await;
@@ -173,6 +178,28 @@ async fn every_path_has_its_status_and_its_kind_of_body() {
         assert!(answer.contains(part), "input: {request}, answer: {answer}");
         assert!(answer.contains("connection: close\r\n"), "input: {request}, answer: {answer}");
         assert_eq!(request.starts_with("HEAD"), answer.ends_with("\r\n\r\n"), "input: {request}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_speaks_xml_below_soap_gets_a_fault_where_there_is_a_service_that_writes_one() {
+    let served = serve(small()).await;
+    let empty =
+        House { registry: Arc::new(Registry::default()), flows: Vec::new(), services: HashMap::new() };
+    let bare = serve_house(empty, small()).await;
+    for (request, header, fault) in [
+        ("POST /soap/None", "", Some("V007")),
+        ("PUT /soap/Echo", "Content-Type: text/xml\r\n", Some("V003")),
+        ("GET /soap/None", "Content-Type: application/soap+xml\r\n", Some("V007")),
+        ("DELETE /soap/Echo", "SOAPAction: \"\"\r\n", Some("V003")),
+        ("GET /soap/None", "Accept: text/xml\r\n", None),
+    ] {
+        let request = format!("{request} HTTP/1.1\r\n{CLOSE}{header}\r\n");
+        let answer = served.say(&request).await;
+        let expected = fault.map_or("application/problem+json".into(), |code| format!("fault {code}"));
+        assert!(answer.contains(&expected), "input: {request}, answer: {answer}");
+        let answer = bare.say(&request).await;
+        assert!(answer.contains("application/problem+json"), "input: {request}, answer: {answer}");
     }
 }
 
@@ -310,24 +337,44 @@ fn house_with_a_silent_model(model: SocketAddr) -> House {
     house
 }
 
+const BY_SOAP: &str = "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body><Submit><Claim><ClaimNo>7</ClaimNo></Claim></Submit></e:Body></e:Envelope>";
+const BY_JSON: &str = "{\"Claim\":{\"ClaimNo\":\"7\"}}";
+
+fn post(path: &str, kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_beyond_the_room_for_bodies_are_told_to_come_again_in_their_own_format() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let house = house_with_a_silent_model(silent.local_addr().unwrap());
+    let server = serve_house(house, Limits { body: BY_SOAP.len(), in_flight: 1, ..small() }).await;
+    let first = post("/soap/Desk", "text/xml", BY_SOAP);
+    let mut held = server.open().await;
+    held.write_all(first.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (soap, json) = (first.clone(), post("/v1/flows/desk", "application/json", BY_JSON));
+    let (by_soap, by_json) = tokio::join!(server.say(&soap), server.say(&json));
+    assert!(by_soap.contains("Fault>") && by_soap.contains("text/xml"), "answer: {by_soap}");
+    assert!(by_json.starts_with("HTTP/1.1 503 "), "answer: {by_json}");
+    for answer in [by_soap, by_json] {
+        assert!(answer.contains("V011") && answer.contains("retry-after: 2\r\n"), "answer: {answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_whose_result_does_not_come_before_the_end_are_told_so_in_their_own_format() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let house = house_with_a_silent_model(silent.local_addr().unwrap());
     let limits = Limits { body: 1000, drain: Duration::from_millis(400), ..small() };
     let mut server = serve_house(house, limits).await;
-    let soap = "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body><Submit><Claim><ClaimNo>7</ClaimNo></Claim></Submit></e:Body></e:Envelope>";
-    let json = "{\"Claim\":{\"ClaimNo\":\"7\"}}";
-    let post = |path: &str, kind: &str, body: &str| {
-        let length = body.len();
-        format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-    };
     let mut by_soap = server.open().await;
-    by_soap.write_all(post("/soap/Desk", "text/xml", soap).as_bytes()).await.unwrap();
+    by_soap.write_all(post("/soap/Desk", "text/xml", BY_SOAP).as_bytes()).await.unwrap();
     let mut by_json = server.open().await;
-    by_json.write_all(post("/v1/flows/desk", "application/json", json).as_bytes()).await.unwrap();
+    by_json.write_all(post("/v1/flows/desk", "application/json", BY_JSON).as_bytes()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     server.stop.take().unwrap().send(()).unwrap();
     let (by_soap, by_json) = tokio::join!(rest(&mut by_soap), rest(&mut by_json));

@@ -6,7 +6,7 @@ mod models;
 mod offers;
 pub mod report;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use vestibule_core::{
     fault::Fault,
@@ -149,41 +149,53 @@ impl Plans {
             flows: Vec::new(),
             services: std::collections::HashMap::new(),
         };
+        let mut opening = models::Opening {
+            config: &self.config,
+            config_file: self.config_file,
+            root: &self.directory.root,
+            registry,
+            secrets,
+            used: &self.used,
+            report: &mut self.report,
+        };
         let mut offered = Vec::new();
+        let mut reached = HashSet::new();
         for plan in &self.mappings {
-            if self.config.store.is_none() && plan.mapping.durability == Durability::Full {
-                // Silently less than the mapping promises would be found out at the first crash.
-                let at = place_of(self.report.text(plan.file), &["durability", "mapping"]);
-                let mut found = Diagnostics::default();
-                let title = format!("`{}` is durable, and there is no store", plan.mapping.name);
-                let problem = found.push(codes::NO_STORE, &at, title, "vestibule.yaml says `store: none`");
-                problem.help("give `store:` a place in vestibule.yaml, or write `durability: none` here");
-                self.report.extend(plan.file, found);
-                continue;
-            }
-            let mut opening = models::Opening {
-                config: &self.config,
-                config_file: self.config_file,
-                root: &self.directory.root,
-                registry,
-                secrets,
-                used: &self.used,
-                report: &mut self.report,
-            };
+            let route = plan.mapping.ask.as_ref().and_then(|ask| self.config.route(&ask.route.0));
+            reached.extend(route.map_or(&[][..], |route| &route.models));
             let models = opening.of_route(plan);
             let fallback = opening.of_fallback(plan);
+            if lacks_store(&self.config, plan, opening.report) {
+                continue;
+            }
             let (Some(models), Some(fallback)) = (models, fallback) else { continue };
             match Flow::assemble(Arc::clone(&plan.mapping), registry, models, fallback) {
                 Ok(flow) => {
                     offered.push((house.flows.len(), plan));
                     house.flows.push(Arc::new(flow));
                 }
-                Err(fault) => add_fault(&mut self.report, plan, &fault),
+                Err(fault) => add_fault(opening.report, plan, &fault),
             }
         }
+        opening.judge_unreached(&reached);
         house.services = offers::services(&offered, registry, &mut self.report);
         house
     }
+}
+
+/// Reports a durable flow where there is no store: silently less than the mapping promises would be found out at the
+/// first crash.
+fn lacks_store(config: &Config, plan: &MappingPlan, report: &mut Report) -> bool {
+    if config.store.is_some() || plan.mapping.durability == Durability::None {
+        return false;
+    }
+    let at = place_of(report.text(plan.file), &["durability", "mapping"]);
+    let mut found = Diagnostics::default();
+    let title = format!("`{}` is durable, and there is no store", plan.mapping.name);
+    let problem = found.push(codes::NO_STORE, &at, title, "vestibule.yaml says `store: none`");
+    problem.help("give `store:` a place in vestibule.yaml, or write `durability: none` here");
+    report.extend(plan.file, found);
+    true
 }
 
 fn add_fault(report: &mut Report, plan: &MappingPlan, fault: &Fault) {

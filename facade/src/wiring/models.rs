@@ -1,11 +1,12 @@
 //! Opening the models that a mapping needs.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use vestibule_core::{
     mapping::{
+        Surroundings, compile,
         diagnostic::{Diagnostics, Span},
-        plan::Fallback,
+        plan::{Fallback, Mapping},
         syntax::{self, Node},
     },
     ports::{Model, ModelRequest},
@@ -17,10 +18,22 @@ use super::{
     files::{Folder, Used},
     report::{FileId, Report},
 };
-use crate::config::{Config, codes};
+use crate::config::{Config, ModelConfig, codes};
 
 /// The kind of model behind `rules:` of a fallback.
 const RULES: &str = "rules";
+
+/// A mapping for judging settings that no mapping of the directory leads to.
+const STAND_IN: &str = "\
+mapping: none
+source: { kind: json }
+record:
+  it: { from: it }
+ask:
+  route: none
+  answer:
+    it: { type: bool, required: true }
+";
 
 /// What is needed to open models.
 pub struct Opening<'a> {
@@ -63,23 +76,60 @@ impl Opening<'_> {
         let chosen = route.models.iter().filter_map(|position| self.config.models.get(*position));
         let opened: Vec<Option<Arc<dyn Model>>> = chosen
             .map(|model| {
-                let kind = self.registry.model(&model.kind)?;
-                let mut found = Diagnostics::default();
-                let request = ModelRequest {
-                    name: &model.name,
-                    settings: &model.settings,
-                    mapping: &plan.mapping,
-                    files: &files,
-                    secrets: self.secrets,
-                };
-                let opened = kind.open(request, &mut found).filter(|_| found.is_empty());
+                let (opened, found) = self.open(model, &plan.mapping, &files, self.secrets)?;
                 if let Some(file) = self.config_file {
                     self.report.extend(file, found);
                 }
                 opened
             })
             .collect();
+        if ask.prompt.is_none() {
+            let asked = opened.iter().flatten().find(|it| it.is_remote());
+            if let Some(model) = asked {
+                let mut found = Diagnostics::default();
+                let title = format!("the route `{name}` has a model that needs a prompt");
+                let label = format!("`{}` would be asked nothing", model.name());
+                found.push(codes::NO_PROMPT, span, title, label).help("write `prompt: FILE.md` under `ask`");
+                self.report.extend(plan.file, found);
+                return None;
+            }
+        }
         opened.into_iter().collect()
+    }
+
+    /// Judges the settings of the models that no right mapping leads to: one mistake must not hide another. What a
+    /// table of decisions says can only be judged with its mapping, so that is left out here.
+    pub fn judge_unreached(&mut self, reached: &HashSet<usize>) {
+        let Some(file) = self.config_file else { return };
+        let Ok(files) = Folder::new(self.root, self.root, self.used) else { return };
+        let surroundings = Surroundings { files: &files, registry: self.registry, routes: None };
+        let Some(mapping) = compile("", STAND_IN, &surroundings).mapping else { return };
+        // A key that is not there harms nobody who does not call the model.
+        let anything: Secrets<'_> = &|_| Some("unset".into());
+        for (position, model) in self.config.models.iter().enumerate() {
+            if reached.contains(&position) {
+                continue;
+            }
+            let Some((_, mut found)) = self.open(model, &mapping, &files, anything) else { continue };
+            found.all.retain(|it| it.file.is_none());
+            self.report.extend(file, found);
+        }
+    }
+
+    /// The model, where it opens, and what is wrong with its settings. `None` where there is no such kind.
+    fn open(
+        &self,
+        model: &ModelConfig,
+        mapping: &Mapping,
+        files: &Folder,
+        secrets: Secrets<'_>,
+    ) -> Option<(Option<Arc<dyn Model>>, Diagnostics)> {
+        let kind = self.registry.model(&model.kind)?;
+        let mut found = Diagnostics::default();
+        let (name, settings) = (&*model.name, &model.settings);
+        let request = ModelRequest { name, settings, mapping, files, secrets };
+        let opened = kind.open(request, &mut found).filter(|_| found.is_empty());
+        Some((opened, found))
     }
 
     /// A model for each step of a mapping's fallback that needs one. `None` when one of them could not be opened.

@@ -166,7 +166,12 @@ fn nothing_outside_the_directory_is_read_whatever_a_mapping_names() {
 #[test]
 fn a_missing_key_of_a_model_is_an_error_only_for_those_who_call_it() {
     let config = "models: { far: { openai: { url: 'http://127.0.0.1:9/v1', model: m, key: FAR_KEY } } }\nroutes: { triage: [far] }\n";
-    let root = world(&[("vestibule.yaml", config), ("mappings/a.map.yaml", MAPPING)]);
+    let asking = MAPPING.replace("  route: triage\n", "  route: triage\n  prompt: p.md\n");
+    let root = world(&[
+        ("vestibule.yaml", config),
+        ("mappings/a.map.yaml", &asking),
+        ("mappings/p.md", "Is it urgent?"),
+    ]);
     let (_, report) = wire(root.path());
     assert!(report.contains("A102"), "report: {report}");
     let registry = Arc::new(adapters::registry(0));
@@ -174,6 +179,61 @@ fn a_missing_key_of_a_model_is_an_error_only_for_those_who_call_it() {
     let house = plans.assemble(&registry, &|_| Some("placeholder".into()));
     assert_eq!(plans.report.render(false), "");
     assert_eq!(house.flows.len(), 1);
+}
+
+#[test]
+fn a_remote_model_that_would_be_asked_nothing_is_an_error_at_the_route() {
+    let far = "far: { openai: { url: 'http://127.0.0.1:9/v1', model: m } }";
+    for (route, expected) in [("[far]", true), ("[table, far]", true), ("[table]", false)] {
+        let config = format!(
+            "models: {{ table: {{ rules: mappings/t.rules.yaml }}, {far} }}\nroutes: {{ triage: {route} }}\n"
+        );
+        let root = world(&[
+            ("vestibule.yaml", &config),
+            ("mappings/a.map.yaml", MAPPING),
+            ("mappings/t.rules.yaml", RULES),
+        ]);
+        let (house, report) = wire(root.path());
+        let places = places(&report);
+        assert_eq!(places.contains(&"C012 mappings/a.map.yaml:8".to_owned()), expected, "{route}: {report}");
+        assert_eq!(house.flows.is_empty(), expected, "{route}: {report}");
+    }
+}
+
+#[test]
+fn a_wrong_model_is_reported_whatever_else_is_wrong() {
+    let models = "models: { gone: { rules: nope.yaml }, far: { openai: { url: 'nowhere', model: m } } }";
+    for (routes, mapping) in [
+        ("routes: { triag: [gone, far] }", MAPPING.to_owned()),
+        (
+            "routes: { triage: [gone, far] }",
+            MAPPING.replace("required: true }\nask", "requried: true }\nask"),
+        ),
+        ("routes: { triage: [dsk, gone, far] }\nlisten: nowhere", MAPPING.to_owned()),
+        ("routes: { triage: [gone, far] }\nstore: none", MAPPING.to_owned()),
+        ("routes: {}\nlisen: nowhere", MAPPING.to_owned()),
+    ] {
+        let config = format!("{models}\n{routes}\n");
+        let root = world(&[("vestibule.yaml", &config), ("mappings/a.map.yaml", &mapping)]);
+        let (_, report) = wire(root.path());
+        let count = |code: &str| report.matches(&format!("[{code}]")).count();
+        assert_eq!((count("A201"), count("A101")), (1, 1), "{routes}: {report}");
+    }
+}
+
+#[test]
+fn a_model_that_nobody_calls_needs_no_key() {
+    let config = format!("{}routes: {{ triage: [table] }}\n", CONFIG.split("routes").next().unwrap())
+        .replace(
+            "models: { ",
+            "models: { far: { openai: { url: 'http://127.0.0.1:9/v1', model: m, key: FAR_KEY } }, ",
+        );
+    let root = world(&[
+        ("vestibule.yaml", &config),
+        ("mappings/a.map.yaml", MAPPING),
+        ("mappings/t.rules.yaml", RULES),
+    ]);
+    assert_eq!(wire(root.path()).1, "");
 }
 
 #[test]
