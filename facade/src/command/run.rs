@@ -16,6 +16,7 @@ use vestibule_core::{
     flow::Flow,
     job::{JobId, Reply, ReplyBody},
     mapping::plan::Durability,
+    ports::Extraction,
     runner::{Runner, RunnerSettings},
 };
 
@@ -99,7 +100,7 @@ impl Run {
                 Signals::listen().map_err(|error| Stop::not_reachable(format!("signals: {error}")))?;
             let runner = Runner::start(house.flows.clone(), shared, RunnerSettings::default());
             // Dropping the work drops the waiting only: what was accepted is finished by the runner.
-            let keys = Keys::of(&house.flows, flow, self.again);
+            let keys = Keys::of(house.flows.get(flow), self.again);
             let end = tokio::select! {
                 end = self.work(&runner, flow, &keys) => end,
                 () = signals.next() => Err(Stop::report("interrupted", End::Interrupted)),
@@ -200,26 +201,28 @@ impl Finished<'_> {
 /// What makes a file of a later run the same as one of an earlier run.
 #[derive(Debug)]
 struct Keys {
-    /// What stands before a file's hash; `None` where the mapping's own `key:` decides, or nothing is kept.
+    /// What stands before a file's hash; `None` where nothing is kept.
     scope: Option<String>,
+    /// True where no earlier run counts.
+    again: bool,
 }
 
 impl Keys {
-    fn of(flows: &[Arc<Flow>], flow: usize, again: bool) -> Self {
-        let kept = flows.get(flow).map(|flow| &flow.mapping).filter(|it| it.durability == Durability::Full);
-        let scope = kept.and_then(|mapping| {
-            let scope = format!("run:{}:{}", mapping.name, mapping.version);
-            match again {
-                true => Some(format!("{scope}:{}", uuid::Uuid::now_v7())),
-                false if mapping.key.is_empty() => Some(scope),
-                false => None,
-            }
+    fn of(flow: Option<&Arc<Flow>>, again: bool) -> Self {
+        let mapping = flow.map(|it| &it.mapping).filter(|it| it.durability == Durability::Full);
+        let scope = mapping.map(|mapping| {
+            let run = if again { format!(":{}", uuid::Uuid::now_v7()) } else { String::new() };
+            format!("run:{}:{}{run}", mapping.name, mapping.version)
         });
-        Self { scope }
+        Self { scope, again }
     }
 
-    /// The key of a file; of one that is too long to be a key, its hash.
-    fn key(&self, document: &Document) -> Option<IdempotencyKey> {
+    /// The key of a file; of one that is too long to be a key, its hash. `None` where the mapping's own `key:` makes
+    /// one.
+    fn key(&self, flow: &Flow, document: &Document, extraction: &Extraction) -> Option<IdempotencyKey> {
+        if !self.again && flow.key_of(extraction).is_some() {
+            return None;
+        }
         let text = format!("{}:{}", self.scope.as_ref()?, document.digest());
         IdempotencyKey::new(&text).or_else(|| IdempotencyKey::new(&Hash::of(text.as_bytes()).to_string()))
     }
@@ -228,10 +231,10 @@ impl Keys {
 async fn finish<'f>(runner: &Arc<Runner>, flow: usize, file: &'f Path, keys: &Keys) -> Finished<'f> {
     let result = async {
         let mut document = outset::document(file).map_err(|stop| stop.to_string())?;
-        document.key = keys.key(&document);
         let plan = runner.flows().get(flow).ok_or("there is no such flow")?;
         let extraction =
             tokio::task::block_in_place(|| plan.extract(&document)).map_err(|fault| said(&fault))?;
+        document.key = keys.key(plan, &document, &extraction);
         runner.call(flow, document, extraction).await.map_err(|fault| said(&fault))
     };
     Finished { file, result: result.await }

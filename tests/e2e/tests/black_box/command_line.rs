@@ -69,6 +69,92 @@ fn run_writes_a_reply_for_each_file() {
 }
 
 #[test]
+fn a_run_that_is_repeated_asks_nothing_twice_unless_it_is_told_to() {
+    let desk = Desk::quickstart();
+    for (mapping, from, to) in [
+        ("no key", "version: 1", "version: 1"),
+        ("a new version", "version: 1", "version: 2"),
+        ("a key of its own", "version: 2", "version: 2\nkey: claim_no"),
+    ] {
+        desk.edit(MAPPING, from, to);
+        let run = |more: &[&str]| {
+            let line = ["run", MAPPING, "requests/good.xml", "requests/suspicious.xml", "--json"];
+            let output = desk.run(&[&line, more].concat());
+            assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+            let lines = said(&output);
+            let replies = lines.lines().map(|it| serde_json::from_str::<serde_json::Value>(it).unwrap());
+            replies.map(|it| it["ticket"].as_str().expect("a ticket").to_owned()).collect::<Vec<_>>()
+        };
+        let first = run(&[]);
+        assert_ne!(first[0], first[1], "{mapping}");
+        assert_eq!(run(&[]), first, "{mapping}: the stored replies");
+        let again = run(&["--again"]);
+        assert!(again.iter().all(|it| !first.contains(it)), "{mapping}: {again:?} of {first:?}");
+        assert_eq!(run(&[]), first, "{mapping}");
+    }
+    let listed = said(&desk.run(&["jobs", "list", ".", "--json"]));
+    assert_eq!(listed.lines().count(), 3 * 4, "two files, once and again, for each mapping: {listed}");
+}
+
+#[test]
+fn a_store_may_lie_outside_of_the_directory() {
+    let desk = Desk::quickstart();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let store = elsewhere.path().join("jobs.db");
+    let config = desk.folder.path().join("vestibule.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|it| !it.starts_with("store:")).collect();
+    let moved = format!("store: {{ sqlite: '{}' }}\n{}\n", store.display(), kept.join("\n"));
+    std::fs::write(&config, moved).unwrap();
+    let output = desk.run(&["run", MAPPING, "requests/good.xml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+    assert!(store.is_file() && !desk.folder.path().join("data").exists());
+}
+
+/// Every code that a source pushes, by its form in quotes.
+fn pushed() -> std::collections::BTreeSet<String> {
+    let mut found = std::collections::BTreeSet::new();
+    let mut folders: Vec<_> =
+        ["core/src", "adapters", "facade/src"].map(|it| crate::desk::root().join(it)).into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                let quoted = code.split('"').filter(|it| {
+                    let (letter, number) = it.split_at_checked(1).unwrap_or_default();
+                    "VGMCA".contains(letter)
+                        && number.len() == 3
+                        && number.bytes().all(|it| it.is_ascii_digit())
+                });
+                if !path.to_string_lossy().contains("tests") {
+                    found.extend(quoted.filter(|it| !it.is_empty()).map(str::to_owned));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn explain_lists_every_code_that_a_source_knows_and_ends_sentences_once() {
+    let desk = Desk::quickstart();
+    let listed = said(&desk.run(&["explain"]));
+    let known: std::collections::BTreeSet<_> =
+        listed.lines().filter_map(|it| it.split_whitespace().next()).map(str::to_owned).collect();
+    let missing: Vec<String> = pushed().difference(&known).cloned().collect();
+    assert_eq!(missing, Vec::<String>::new(), "not listed by explain");
+    assert!(known.contains("M071") && known.contains("C012"));
+    for code in ["M001", "M013", "M071", "C012", "V005"] {
+        let text = said(&desk.run(&["explain", code]));
+        assert!(text.starts_with(code) && !text.contains(".."), "{text}");
+    }
+}
+
+#[test]
 fn jobs_are_listed_beside_a_running_server() {
     let desk = Desk::quickstart();
     let server = desk.serve();

@@ -128,3 +128,60 @@ fn a_caller_that_is_too_slow_is_answered_inside_the_read_time() {
     let reply = http::parse(&reply).unwrap();
     assert!(element(&reply.text(), "code").is_some(), "{}: {}", reply.status, reply.text());
 }
+
+#[test]
+fn a_caller_of_an_unknown_service_gets_a_fault_of_its_own_version() {
+    let desk = Desk::quickstart();
+    let server = desk.serve();
+    let good = desk.request("good.xml");
+    for (kind, namespace) in [
+        ("text/xml; charset=utf-8", "http://schemas.xmlsoap.org/soap/envelope/"),
+        ("application/soap+xml", "http://www.w3.org/2003/05/soap-envelope"),
+    ] {
+        for path in ["/soap/Unknown", "/soap/", "/soap", "/soap/ClaimService/More"] {
+            let reply =
+                http::post(server.address(), path, &[("Content-Type", kind)], good.as_bytes()).unwrap();
+            let text = reply.text();
+            assert_eq!(element(&text, "code").as_deref(), Some("V007"), "{path} {kind}: {text}");
+            assert!(text.contains(namespace), "{path} {kind}: {text}");
+            let media_type = kind.split(';').next().unwrap();
+            assert!(reply.header("content-type").is_some_and(|it| it.starts_with(media_type)), "{path}");
+        }
+    }
+    let reply = http::get(server.address(), "/soap/Unknown?wsdl").unwrap();
+    assert_eq!((reply.status, reply.header("content-type")), (404, Some("application/problem+json")));
+}
+
+/// Most memory that a process ever held, in MiB.
+#[cfg(target_os = "linux")]
+fn peak(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() / 1024
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn many_large_bodies_at_once_take_no_more_memory_than_the_room_for_bodies() {
+    let desk = Desk::quickstart();
+    desk.edit(
+        "vestibule.yaml",
+        "listen: 127.0.0.1:8080",
+        "listen: 127.0.0.1:8080\nlimits: { in_flight: 8MiB }",
+    );
+    let server = desk.serve();
+    let good = desk.request("good.xml");
+    // Not well-formed at the end, so that a body costs little more than its bytes.
+    let body = format!("{good}<again>{}", " ".repeat(4 << 20));
+    std::thread::scope(|scope| {
+        for _ in 0..60 {
+            scope.spawn(|| {
+                let reply = call(&server, &body);
+                let code = element(&reply.text(), "code");
+                assert!(matches!(code.as_deref(), Some("V001" | "V011")), "{}", reply.text());
+            });
+        }
+    });
+    let peak = peak(server.pid());
+    assert!(peak < 160, "60 bodies of 4 MiB took {peak} MiB");
+}
