@@ -86,6 +86,30 @@ fn a_directory_without_mistakes_becomes_flows_and_services() {
 }
 
 #[test]
+fn services_and_operations_may_share_a_mapping() {
+    let one = "  soap: { service: Desk, operation: Submit }";
+    let many = "  - soap: { service: Desk, operation: Submit }\n  - soap: { service: Desk, operation: Amend }\n  - soap: { service: Old, operation: Submit }";
+    let text = MAPPING.replace(one, many);
+    assert_ne!(text, MAPPING);
+    let root = world(&[
+        ("vestibule.yaml", CONFIG),
+        ("mappings/a.map.yaml", &text),
+        ("mappings/t.rules.yaml", RULES),
+    ]);
+    let (house, report) = wire(root.path());
+    assert_eq!((report.as_str(), house.flows.len()), ("", 1));
+    let mut services: Vec<_> = house.services.keys().map(|it| &**it).collect();
+    services.sort_unstable();
+    assert_eq!(services, ["Desk", "Old"]);
+
+    // Another mapping of the same message would never be reached.
+    let other = MAPPING.replace("mapping: desk", "mapping: other").replace("Submit }", "Amend }");
+    std::fs::write(root.path().join("mappings/b.map.yaml"), other).unwrap();
+    let report = wire(root.path()).1;
+    assert!(report.contains("error[M071]: another mapping already receives `Amend`"), "{report}");
+}
+
+#[test]
 fn the_mistakes_of_all_files_are_reported_at_once() {
     let root = world(&[
         (

@@ -45,7 +45,7 @@ impl Frontend for SoapFrontend {
         for offered in flows {
             let span = offered.channel.span.clone();
             let problem = match route(offered) {
-                Ok(route) if routes.iter().any(|it| it.root == route.root) => {
+                Ok(route) if routes.iter().any(|it| is_same_message(it, &route)) => {
                     Err(format!("another mapping already receives `{}` of this service", route.root.local))
                 }
                 Ok(route) => {
@@ -62,6 +62,12 @@ impl Frontend for SoapFrontend {
         let service = SoapService { name: name.into(), routes, limits: self.limits.clone() };
         is_good.then(|| Arc::new(service) as Arc<dyn Service>)
     }
+}
+
+/// True where a request may be of both. Where no contract says a namespace, the name alone decides.
+fn is_same_message(one: &Route, other: &Route) -> bool {
+    let is_exact = one.strict_namespace && other.strict_namespace;
+    one.root.local == other.root.local && (!is_exact || one.root.namespace == other.root.namespace)
 }
 
 fn route(offered: Offered) -> Result<Route, String> {
