@@ -1,6 +1,6 @@
 //! The mapping language: from the text of a `*.map.yaml` to a compiled [`plan::Mapping`].
 //!
-//! Text → [`syntax`] (a tree with spans) → [`shape`] (checked against the JSON Schema of the types in [`file`]) →
+//! Text → [`syntax`] (a tree with spans) → [`shape`] (checked against the JSON Schema of the types in [`mod@file`]) →
 //! [`check`] (names, addresses, rules, code tables) → [`plan`]. Every stage reports all it finds to [`diagnostic`].
 
 pub mod address;

@@ -1,7 +1,7 @@
 //! A strict subset of YAML as a tree with spans. Every scalar stays text, so `NO`, `010` and `1e3` are safe.
 //!
 //! Duplicate keys, anchors, aliases, tags and a second document are errors, so there is nothing to expand. The traps
-//! of YAML are answered by name, see [`traps`].
+//! of YAML are answered by name, see `traps`.
 
 mod offsets;
 mod reader;

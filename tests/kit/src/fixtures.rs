@@ -63,5 +63,11 @@ pub fn reply(bytes: &[u8]) -> Reply {
 
 /// A refusal without a document.
 pub fn refusal() -> Reply {
-    Reply { outcome: Outcome::Reject, body: ReplyBody::Refused, findings: Vec::new(), answered_by: "".into(), usage: Usage::default() }
+    Reply {
+        outcome: Outcome::Reject,
+        body: ReplyBody::Refused,
+        findings: Vec::new(),
+        answered_by: "".into(),
+        usage: Usage::default(),
+    }
 }
