@@ -193,6 +193,12 @@ fn put(block: &Block, desk: &Desk) -> Option<PathBuf> {
                 let model = "{ openai: { url: http://127.0.0.1:1/v1, model: none } }";
                 let text = format!("models: {{ some: {model} }}\nroutes: {{ {route}: [some] }}\n");
                 fs::write(folder.join("vestibule.yaml"), text).unwrap();
+                // That model needs a prompt; a page need not show one.
+                let line = format!("  route: {route}\n");
+                let file = folder.join("mappings/example.map.yaml");
+                fs::write(folder.join("mappings/p.md"), "Answer.").unwrap();
+                fs::write(&file, block.text.replacen(&line, &format!("{line}  prompt: p.md\n"), 1)).unwrap();
+                return Some(file);
             }
             folder.join("mappings/example.map.yaml")
         }
@@ -387,7 +393,7 @@ fn every_key_that_a_file_may_have_stands_on_its_page() {
 }
 
 /// Codes in quotes in the sources, where they are made. What stands in tests does not count.
-fn codes_of_the_sources() -> BTreeMap<String, String> {
+pub fn codes_of_the_sources() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut folders = ["core/src", "adapters", "facade/src"].map(|it| root().join(it)).to_vec();
     while let Some(folder) = folders.pop() {
