@@ -1,6 +1,7 @@
 //! The masked values of one record, looked for in all its other texts at once.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     ops::Range,
 };
@@ -83,7 +84,7 @@ impl Literals {
             Search::Impossible if text.is_empty() => Vec::new(),
             Search::Impossible => vec![Span { at: 0..text.len(), label: "TEXT".into() }],
             Search::For { automaton, labels } => automaton
-                .find_iter(text)
+                .find_iter(&*folded(text))
                 .filter_map(|hit| {
                     let label = labels.get(hit.pattern().as_usize())?;
                     Some(Span { at: hit.range(), label: label.clone().into() })
@@ -91,6 +92,24 @@ impl Literals {
                 .collect(),
         }
     }
+}
+
+/// The text in small letters, every byte where it was: the automaton folds ASCII alone, and `ÉTIENNE HÉBERT` of a column
+/// is `Étienne Hébert` in the notes. The few letters whose small form has another length stay.
+fn folded(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let fold = |letter: char| {
+        let mut small = letter.to_lowercase();
+        match (small.next(), small.next()) {
+            // The small sigma of a word's end has the same capital as the other.
+            (Some('ς'), None) => 'σ',
+            (Some(one), None) if one.len_utf8() == letter.len_utf8() => one,
+            _ => letter,
+        }
+    };
+    Cow::Owned(text.chars().map(fold).collect())
 }
 
 /// Runs of letters.
@@ -159,7 +178,7 @@ impl Found {
             self.name(label, text);
         }
         let text = canonical_text(value);
-        // The automaton folds ASCII case only: É and é are two patterns.
+        // Some letters have no single other case: `ß` is `SS` in capitals.
         for text in [text.to_lowercase(), text.to_uppercase(), text] {
             self.text(label, &text);
         }
@@ -169,13 +188,13 @@ impl Found {
     }
 
     fn text(&mut self, label: &str, text: &str) {
-        let text = text.trim();
+        let text = folded(text.trim());
         if self.size <= MOST
             && text.chars().nth(SHORTEST - 1).is_some()
             && self.seen.insert(text.to_ascii_lowercase())
         {
             self.size += text.len();
-            self.texts.push(text.to_owned());
+            self.texts.push(text.into_owned());
             self.labels.push(label.to_owned());
         }
     }

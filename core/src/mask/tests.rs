@@ -45,6 +45,25 @@ fn found(story: &str) -> String {
 }
 
 #[test]
+fn a_masked_value_is_found_in_any_letter_case_of_any_alphabet() {
+    for (value, note) in [
+        ("ÉTIENNE HÉBERT", "for Étienne Hébert, gone"),
+        ("Øystein Åsgård", "for øystein Åsgård, gone"),
+        ("ЁЛКИНА ЁЛА", "for Ёлкина Ёла, gone"),
+        ("ΑΝΔΡΕΑΣ ΜΗΤΣΟΣ", "for Ανδρεας Μητσος, gone"),
+        ("Weiß GROSS", "for WEISS GROSS, gone"),
+        ("İPEK ÖZGÜR", "for İpek Özgür, gone"),
+    ] {
+        let record =
+            record(vec![(plan("who", Some(Mask::Token)), text(value)), (plan("note", None), text(note))]);
+        let (hidden, restore) = hide(&record);
+        let shown = hidden["note"].as_str().unwrap();
+        assert!(shown.starts_with("for [WHO-") && shown.ends_with("], gone"), "{value} in {shown}");
+        assert_eq!(restore.text(shown), note, "restored");
+    }
+}
+
+#[test]
 fn each_way_of_masking_hides_in_its_own_way() {
     let lines = record(vec![
         (plan("payee", Some(Mask::Token)), text("Ana Pérez")),
