@@ -1,13 +1,13 @@
 //! Clean values as legacy text: which value stands at which place, how it is spelt, and whether it fits.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use rust_decimal::Decimal;
 
 use super::written::{Hint, Written, WrittenItem};
 use crate::{
     finding::{Check, Finding, Outcome},
-    gate::MOST_READS,
+    gate::{MOST_READS, reads_along},
     interpret::{Complaint, Kind, canonical_text},
     mapping::{
         address::Path,
@@ -18,17 +18,26 @@ use crate::{
     rule::{Clock, Operand, Root, Rule, Slot, bindings::RecordBindings},
 };
 
+/// Most items of lists in one reply: a list of all records that stands in each of them must not become the square of a
+/// document in memory. A document has at most half as many elements.
+const MOST_ITEMS: usize = 1_000_000;
+
 /// Turns clean values into legacy text.
 pub(super) struct Writer<'a> {
     clock: &'a Clock,
     unfit: Vec<Finding>,
     /// Values of other records that rules have read so far.
     reads: usize,
+    /// How many values of all records lie along a path; counted once for each.
+    along: HashMap<Vec<u16>, usize>,
+    /// Items of lists that were written so far.
+    items: usize,
 }
 
 impl<'a> Writer<'a> {
+    /// A writer for the records of one document.
     pub(super) fn new(clock: &'a Clock) -> Self {
-        Self { clock, unfit: Vec::new(), reads: 0 }
+        Self { clock, unfit: Vec::new(), reads: 0, along: HashMap::new(), items: 0 }
     }
 
     /// What did not fit its place since this was asked last.
@@ -46,9 +55,15 @@ impl<'a> Writer<'a> {
                         items.push(WrittenItem::Value { write: index, text: text.into(), hint });
                     }
                 }
-                Write::Each { list, write: inner, .. } => {
+                Write::Each { place, list, write: inner } => {
+                    let records = if self.items > MOST_ITEMS { Vec::new() } else { list_of(list, bindings) };
+                    self.items = self.items.saturating_add(records.len());
+                    if self.items > MOST_ITEMS {
+                        self.refuse(Check::Overflow, place, format!("at most {MOST_ITEMS} items in a reply"));
+                        continue;
+                    }
                     let mut written = Vec::new();
-                    for record in list_of(list, bindings) {
+                    for record in records {
                         let inside =
                             RecordBindings { here: record, outer: Some(bindings), ..bindings.clone() };
                         written.push(self.block(inner, &inside));
@@ -124,7 +139,7 @@ impl<'a> Writer<'a> {
         bindings: &RecordBindings<'_>,
         kind: Kind,
     ) -> Result<Option<Value>, String> {
-        self.reads = self.reads.saturating_add(reads_of(rule, bindings));
+        self.reads = self.reads.saturating_add(self.reads_of(rule, bindings));
         if self.reads > MOST_READS {
             return Err("there are too many values to look at for each record".into());
         }
@@ -133,22 +148,29 @@ impl<'a> Writer<'a> {
             Err(failure) => Err(failure.to_string()),
         }
     }
-}
 
-/// How many values outside the record or item a rule reads.
-fn reads_of(rule: &Rule, bindings: &RecordBindings<'_>) -> usize {
-    let size = |slot: &Slot| match slot.root {
-        Root::Records => bindings.records.len(),
-        Root::Outer(levels) => {
-            let first = slot.path.first().copied().map(usize::from);
-            match first.and_then(|at| bindings.around(levels)?.at(at)).map(|field| &field.value) {
-                Some(Value::List(items)) => items.len(),
-                _ => 0,
+    /// How many values outside the record or item a rule reads.
+    fn reads_of(&mut self, rule: &Rule, bindings: &RecordBindings<'_>) -> usize {
+        let size = |slot: &Slot| match slot.root {
+            Root::Records => match self.along.get(slot.path.as_slice()) {
+                Some(known) => *known,
+                None => {
+                    let count = reads_along(&slot.path, bindings.records);
+                    self.along.insert(slot.path.to_vec(), count);
+                    count
+                }
+            },
+            Root::Outer(levels) => {
+                let first = slot.path.first().copied().map(usize::from);
+                match first.and_then(|at| bindings.around(levels)?.at(at)).map(|field| &field.value) {
+                    Some(Value::List(items)) => items.len(),
+                    _ => 0,
+                }
             }
-        }
-        _ => 0,
-    };
-    rule.slots().into_iter().map(size).fold(0, usize::saturating_add)
+            _ => 0,
+        };
+        rule.slots().into_iter().map(size).fold(0, usize::saturating_add)
+    }
 }
 
 fn resolve<'r>(slot: &Slot, bindings: &RecordBindings<'r>) -> Option<Resolved<'r>> {

@@ -21,6 +21,22 @@ const SHOWN: usize = 120;
 /// for each of them must not cost the square of a hostile document's size.
 pub(crate) const MOST_READS: usize = 20_000_000;
 
+/// How many values of all records a rule looks at, the items of lists included.
+pub(crate) fn reads_of_all(rule: &Rule, records: &[Record]) -> usize {
+    let slots = rule.slots().into_iter().filter(|it| matches!(it.root, Root::Records));
+    slots.map(|it| reads_along(&it.path, records)).fold(0, usize::saturating_add)
+}
+
+/// Every record counts, and in it the items of each list that the path leads through.
+pub(crate) fn reads_along(path: &[u16], records: &[Record]) -> usize {
+    let Some((first, rest)) = path.split_first() else { return records.len() };
+    let inside = |record: &Record| match record.at(usize::from(*first)).map(|it| &it.value) {
+        Some(Value::List(items)) => reads_along(rest, items),
+        _ => 0,
+    };
+    records.iter().map(inside).fold(records.len(), usize::saturating_add)
+}
+
 /// False where `only` says that the record is not of this flow. A rule that does not apply, or can not be computed,
 /// keeps the record; the latter is a finding.
 pub(super) fn keeps(mapping: &Mapping, record: &Record, reader: &mut Reader<'_>, found: &mut Found) -> bool {
@@ -69,10 +85,10 @@ pub(super) fn check(
             of_all.extend(broken(plan, result, None));
             continue;
         }
-        let reads_all = slots.iter().any(|it| matches!(it.root, Root::Records));
+        let all = reads_of_all(&plan.rule, records);
         for (record, found) in records.iter().zip(findings.iter_mut()) {
             let bindings = RecordBindings { records, trailer, ..RecordBindings::of(record) };
-            reads = reads.saturating_add(if reads_all { records.len() } else { 0 });
+            reads = reads.saturating_add(all);
             let result = match reads <= MOST_READS {
                 true => plan.rule.run(&bindings, clock).map_err(|failure| failure.to_string()),
                 false => Err("there are too many records to look at for each record".to_owned()),

@@ -1,8 +1,12 @@
 //! Documents of many records, and of none: what is true of one, and what of all.
 
-use vestibule_core::finding::Outcome;
+use std::sync::Arc;
 
-use crate::desk::{SAYS, batch, findings, flow_of, judged, registry, written};
+use serde_json::json;
+use vestibule_core::finding::Outcome;
+use vestibule_testkit::ScriptedModel;
+
+use crate::desk::{ASKS, SAYS, batch, findings, flow_of, judged, registry, written};
 
 fn of(source: &str, rest: &str) -> vestibule_core::flow::Flow {
     flow_of(&format!("mapping: desk\nsource: {{ kind: xml, {source} }}\n{rest}"), Vec::new(), &registry())
@@ -202,6 +206,45 @@ fn a_rule_over_all_records_for_each_may_not_cost_the_square_of_the_document() {
         "{}",
         findings(&reply)[0]
     );
+}
+
+#[test]
+fn items_of_lists_count_where_a_rule_looks_at_those_of_all_records() {
+    let record =
+        "record:\n  n: { from: N, type: int }\n  lines: { each: L, record: { s: { from: S, type: int } } }\n";
+    let rest = format!("{record}checks:\n  n <= max(records.lines.s): {{ else: note }}\n{SAYS}");
+    let text = format!("<B>{}</B>", format!("<R><N>1</N>{}</R>", "<L><S>1</S></L>".repeat(99)).repeat(600));
+    let reply = judged(&batch(&rest, Vec::new()), &text);
+    assert_eq!(reply.outcome, Outcome::Review);
+    assert!(findings(&reply)[0].contains("at /B/R[334]/N: n <= max(records.lines.s) (there are too many"));
+    // Lists that the rule does not look at cost nothing.
+    let rest = format!("{record}checks:\n  n <= max(records.n): {{ else: note }}\n{SAYS}");
+    assert_eq!(judged(&batch(&rest, Vec::new()), &text).outcome, Outcome::Pass);
+}
+
+#[test]
+fn a_list_of_all_records_in_each_may_not_take_the_square_of_the_document() {
+    let rest = "record:\n  n: N\n  lines: { each: L, record: { s: S } }\nreturn:\n  into: R\n  faults: never\n  write:\n    Status: outcome\n    L: { each: records.lines, write: { S: s } }\n";
+    let text = format!("<B>{}</B>", "<R><N>1</N><L><S>a</S></L></R>".repeat(3_000));
+    let reply = judged(&batch(rest, Vec::new()), &text);
+    assert_eq!(reply.outcome, Outcome::Reject);
+    assert!(findings(&reply)[0].contains("L: at most 1000000 items in a reply"), "{}", findings(&reply)[0]);
+    let text = written(&reply);
+    assert_eq!(
+        (text.matches("Status=pass; L[").count(), text.matches("Status=reject").count()),
+        (333, 2_667)
+    );
+    assert_eq!(text.matches("[S=a]").count(), 333 * 3_000);
+}
+
+#[test]
+fn accept_may_not_cost_the_square_of_the_document() {
+    let rest = format!("record:\n  n: {{ from: N, type: int }}\n{ASKS}  accept: n <= max(records.n)\n{SAYS}");
+    let model = Arc::new(ScriptedModel::answering(json!({ "priority": "low", "sure": null })));
+    let flow = batch(&rest, vec![model]);
+    let reply = judged(&flow, &format!("<B>{}</B>", "<R><N>1</N></R>".repeat(6_000)));
+    let text = written(&reply);
+    assert_eq!((text.matches("Status=pass").count(), text.matches("Status=review").count()), (3_333, 2_667));
 }
 
 #[test]
