@@ -72,7 +72,7 @@ pub struct Limits {
     pub in_flight: usize,
     /// Longest time for a body to arrive.
     pub read: Duration,
-    /// Longest time for headers, and for the next request of a kept connection.
+    /// Longest time for headers, for the next request of a kept connection, and for a caller to take more of an answer.
     pub header: Duration,
     /// Most connections at once.
     pub connections: usize,

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::Patience;
+use super::{Patience, stalled::Unstalled};
 use crate::house::Front;
 
 /// Connections beyond the limit that are told so; further ones wait in the system's backlog.
@@ -86,7 +86,8 @@ impl Listener {
                     Ok::<_, Infallible>(answer)
                 }
             });
-            let connection = ending.watch(self.protocol.serve_connection(TokioIo::new(stream), service));
+            let stream = TokioIo::new(Unstalled::new(stream, self.patience.header));
+            let connection = ending.watch(self.protocol.serve_connection(stream, service));
             front.runner.serve_connection(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection ended early");

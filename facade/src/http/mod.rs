@@ -9,6 +9,7 @@ pub mod listener;
 pub mod problem;
 pub mod room;
 mod soap;
+mod stalled;
 
 use std::{borrow::Cow, panic::AssertUnwindSafe, time::Duration};
 
@@ -120,7 +121,7 @@ fn tell(fault: &Fault, what: &'static str) {
 /// How long a server waits for its connections before it gives them up.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// For a request's headers, and for the next request on a kept connection.
+    /// For a request's headers, for the next request on a kept connection, and for a caller to take more of an answer.
     pub header: Duration,
     /// For what is under way when the process is told to end.
     pub drain: Duration,

@@ -249,6 +249,19 @@ async fn a_caller_that_sends_no_whole_head_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_takes_no_answer_gives_its_place_back() {
+    let body = 16 << 20;
+    let server = serve(Limits { connections: 1, body, in_flight: body, ..small() }).await;
+    let mut deaf = server.open().await;
+    let head = format!("POST /soap/Echo HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n");
+    deaf.write_all(head.as_bytes()).await.unwrap();
+    deaf.write_all(&vec![b'x'; body]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let other = server.say(&format!("GET /livez HTTP/1.1\r\n{CLOSE}\r\n")).await;
+    assert!(other.starts_with("HTTP/1.1 200 "), "answer: {other}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_beyond_the_limit_are_told_so_and_the_others_go_on() {
     let limits = Limits { connections: 1, header: Duration::from_secs(10), ..small() };
     let server = serve(limits).await;
