@@ -21,7 +21,7 @@ use super::{
 use crate::{
     contract::model::QName,
     format::{extract, is_xml},
-    xml::{Limits, Options, Source, write},
+    xml::{Limits, Options, Source, charset, write},
 };
 
 /// A flow and how it is called.
@@ -55,6 +55,13 @@ fn key_of(message_id: &str) -> Option<IdempotencyKey> {
         .or_else(|| IdempotencyKey::new(&Hash::of(message_id.as_bytes()).to_string()))
 }
 
+/// The character set that the message was read in, where it does not say so itself: a message that is read once more
+/// after a restart must not be taken for one in the mapping's `encoding`.
+fn charset_of<'c>(request: &WireRequest, content_type: &ContentType<'c>) -> Option<&'c str> {
+    let said = content_type.charset.filter(|it| !it.trim().is_empty());
+    said.or_else(|| (!charset::is_said_in(&request.body)).then_some("utf-8"))
+}
+
 impl SoapService {
     fn read(&self, request: &WireRequest, content_type: &ContentType<'_>) -> Result<Call, WireReply> {
         let version =
@@ -85,7 +92,7 @@ impl SoapService {
         let document = Document {
             bytes: request.body.clone(),
             media_type: content_type.media_type.as_str().into(),
-            charset: content_type.charset.map(Into::into),
+            charset: charset_of(request, content_type).map(Into::into),
             name: None,
             received: request.received,
             key: message.message_id.and_then(key_of),

@@ -9,12 +9,15 @@ use vestibule_core::{
         diagnostic::Diagnostics,
         plan::{Channel, Mapping},
     },
-    ports::{Call, CallContext, Direction, Frontend, Offered, RawField, Service, WireReply, WireRequest},
+    ports::{
+        Call, CallContext, Direction, Format, Frontend, Offered, RawField, Service, WireReply, WireRequest,
+    },
 };
 
 use super::*;
 use crate::{
     contract::WsdlContract,
+    format::XmlFormat,
     sample::{Memory, each, field, mapping, write, write_each},
     xml::{Limits, Options, Source},
 };
@@ -101,6 +104,35 @@ fn good_messages_are_read() {
         assert_eq!(&**text, "C1");
         assert_eq!(origin.xpath().as_deref(), Some("/Envelope/Body/SubmitClaim/Claim/ClaimNo"));
         assert!(call.extraction.payload.is_some());
+    }
+}
+
+#[test]
+fn a_message_is_read_the_same_after_a_restart() {
+    let mut mapping = claims();
+    mapping.source.encoding = Some("windows-1252".into());
+    let extractor = XmlFormat::default().extractor(&mapping).unwrap();
+    let service = service_of(vec![mapping]).unwrap();
+    let claim = CLAIM.replace("C1", "é1");
+    let message = envelope(NS11, "", &claim);
+    for (content_type, body) in [
+        ("text/xml", message.clone().into_bytes()),
+        ("text/xml; charset=utf-8", message.clone().into_bytes()),
+        ("text/xml; charset=\"\"", message.clone().into_bytes()),
+        ("text/xml", format!("\u{FEFF}{message}").into_bytes()),
+        ("text/xml", message.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        (
+            "text/xml",
+            format!("<?xml version='1.0' encoding='iso-8859-1'?>{message}")
+                .replace('é', "&#233;")
+                .into_bytes(),
+        ),
+    ] {
+        let call = service.accept(&request(Some(content_type), None, body)).map_err(|it| text(&it)).unwrap();
+        let again = extractor.extract(&call.document).unwrap();
+        assert_eq!(again.payload, call.extraction.payload, "{content_type}");
+        let RawField::Text { text, .. } = &again.records[0].fields[0] else { panic!("absent") };
+        assert_eq!(&**text, "é1", "{content_type}");
     }
 }
 

@@ -97,6 +97,12 @@ pub(super) fn decode<'a>(
     to_text(body, chosen, limits)
 }
 
+/// True where the document itself says its character set: by a mark, by its first bytes or by its declaration.
+pub(crate) fn is_said_in(bytes: &[u8]) -> bool {
+    let (mark, body) = strip_mark(bytes);
+    mark.or_else(|| shape_of(body)).is_some() || declaration(&ascii_head(body)).is_some()
+}
+
 fn to_text<'a>(body: &'a [u8], chosen: Named, limits: &Limits) -> Result<Cow<'a, str>, XmlError> {
     let encoding = match chosen {
         Named::Known(encoding) => encoding,
