@@ -98,14 +98,15 @@ where
 }
 
 /// Reads on a little in a body that nobody wants: a caller that is still writing when the connection closes sees a
-/// reset instead of the answer. One that waits to be told to go on is not told.
-pub async fn let_go<B>(headers: &HeaderMap, mut body: B, most: usize)
+/// reset instead of the answer. One that waits to be told to go on is not told. False: not all of it was read, and the
+/// connection can not be used again.
+pub async fn let_go<B>(headers: &HeaderMap, mut body: B, most: usize) -> bool
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    if !body.is_end_stream() && !headers.contains_key(header::EXPECT) {
-        let _ = timeout(LETTING_GO, discard(&mut body, most)).await;
-    }
+    body.is_end_stream()
+        || !headers.contains_key(header::EXPECT)
+            && timeout(LETTING_GO, discard(&mut body, most)).await.unwrap_or(false)
 }
 
 async fn collect<B>(body: &mut B, announced: usize, limits: &Limits, room: &Room) -> Result<Bytes, Unread>
@@ -145,16 +146,19 @@ async fn grow(share: &mut Share, length: usize, limits: &Limits) -> Result<Durat
     Ok(began.elapsed())
 }
 
-async fn discard<B>(body: &mut B, most: usize)
+/// True once it is read to its end.
+async fn discard<B>(body: &mut B, most: usize) -> bool
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut left = most;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return false };
         let length = frame.data_ref().map_or(0, Bytes::len);
-        let Some(rest) = left.checked_sub(length) else { return };
+        let Some(rest) = left.checked_sub(length) else { return false };
         left = rest;
     }
+    true
 }
 
 /// The text of a header, where it is there and printable ASCII.

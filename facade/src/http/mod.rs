@@ -34,11 +34,12 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Answer {
         let fault = Fault::new(FaultCode::Internal, "the request could not be finished");
         soap::said(front, &parts, &fault).unwrap_or_else(|| Problem::of(&fault).answer())
     });
-    if let Some(body) = body {
-        incoming::let_go(&parts.headers, body, front.limits.body).await;
-    }
-    if incoming::wants_close(&parts.headers) {
-        // Some toolkits hang up unless their wish is echoed.
+    let is_whole = match body {
+        Some(body) => incoming::let_go(&parts.headers, body, front.limits.body).await,
+        None => true,
+    };
+    if !is_whole || incoming::wants_close(&parts.headers) {
+        // Some toolkits hang up unless their wish is echoed; and who is not told would send the next request into the end.
         answer::add_close(&mut answer);
     }
     answer

@@ -313,6 +313,30 @@ async fn a_caller_that_waits_to_be_told_is_told_at_once_and_one_that_does_not_st
     assert!(answer.starts_with("HTTP/1.1 404 "), "answer: {answer}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_ends_with_a_body_left_unread_says_so() {
+    let server = serve(Limits { body: 64, ..small() }).await;
+    for (request, expected) in [
+        // Nobody told the caller to send it: what comes next could be the body, or not.
+        ("POST /nowhere HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n", true),
+        ("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\nabcd", true),
+        ("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd", false),
+        ("POST /nowhere HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n", false),
+        ("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", false),
+    ] {
+        let mut stream = server.open().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = one(&mut stream).await;
+        assert_eq!(answer.contains("connection: close\r\n"), expected, "input: {request}, answer: {answer}");
+        if expected {
+            assert_eq!(rest(&mut stream).await, "", "input: {request}");
+        } else {
+            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            assert!(one(&mut stream).await.starts_with("HTTP/1.1 200 "), "input: {request}");
+        }
+    }
+}
+
 const MAPPING: &str = "\
 mapping: desk
 durability: none
