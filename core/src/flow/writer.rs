@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use super::written::{Hint, Written, WrittenItem};
 use crate::{
     finding::{Check, Finding, Outcome},
-    gate::{MOST_READS, reads_along},
+    gate::{MOST_READS, reads_along, reads_around},
     interpret::{Complaint, Kind, canonical_text},
     mapping::{
         address::Path,
@@ -139,7 +139,9 @@ impl<'a> Writer<'a> {
         bindings: &RecordBindings<'_>,
         kind: Kind,
     ) -> Result<Option<Value>, String> {
-        self.reads = self.reads.saturating_add(self.reads_of(rule, bindings));
+        if self.reads <= MOST_READS {
+            self.reads = self.reads.saturating_add(self.reads_of(rule, bindings));
+        }
         if self.reads > MOST_READS {
             return Err("there are too many values to look at for each record".into());
         }
@@ -160,13 +162,7 @@ impl<'a> Writer<'a> {
                     count
                 }
             },
-            Root::Outer(levels) => {
-                let first = slot.path.first().copied().map(usize::from);
-                match first.and_then(|at| bindings.around(levels)?.at(at)).map(|field| &field.value) {
-                    Some(Value::List(items)) => items.len(),
-                    _ => 0,
-                }
-            }
+            Root::Outer(levels) => reads_around(slot, bindings.around(levels)),
             _ => 0,
         };
         rule.slots().into_iter().map(size).fold(0, usize::saturating_add)

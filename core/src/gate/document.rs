@@ -37,6 +37,15 @@ pub(crate) fn reads_along(path: &[u16], records: &[Record]) -> usize {
     records.iter().map(inside).fold(records.len(), usize::saturating_add)
 }
 
+/// How many values of the list around an item a path leads through.
+pub(crate) fn reads_around(slot: &Slot, around: Option<&Record>) -> usize {
+    let Some((first, rest)) = slot.path.split_first() else { return 0 };
+    match around.and_then(|it| it.at(usize::from(*first))).map(|it| &it.value) {
+        Some(Value::List(items)) => reads_along(rest, items),
+        _ => 0,
+    }
+}
+
 /// False where `only` says that the record is not of this flow. A rule that does not apply, or can not be computed,
 /// keeps the record; the latter is a finding.
 pub(super) fn keeps(mapping: &Mapping, record: &Record, reader: &mut Reader<'_>, found: &mut Found) -> bool {

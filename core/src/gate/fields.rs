@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::{
     Found, Tally,
-    document::{MOST_READS, incomplete},
+    document::{MOST_READS, incomplete, reads_around},
 };
 use crate::{
     finding::{Check, Finding, Outcome},
@@ -174,8 +174,9 @@ impl<'a> Reader<'a> {
         outer: Option<&'r RecordBindings<'r>>,
     ) -> Result<Operand<'static>, String> {
         let bindings = RecordBindings { outer, ..RecordBindings::of(so_far) };
-        self.reads =
-            self.reads.saturating_add(if outer.is_some() { read_around(rule, &bindings) } else { 0 });
+        if outer.is_some() && self.reads <= MOST_READS {
+            self.reads = self.reads.saturating_add(read_around(rule, &bindings));
+        }
         if self.reads > MOST_READS {
             return Err("there are too many values to look at for each item".into());
         }
@@ -343,11 +344,7 @@ impl<'a> Reader<'a> {
 fn read_around(rule: &Rule, bindings: &RecordBindings<'_>) -> usize {
     let size = |slot: &crate::rule::Slot| {
         let Root::Outer(levels) = slot.root else { return 0 };
-        let first = slot.path.first().copied().map(usize::from);
-        match first.and_then(|at| bindings.around(levels)?.at(at)).map(|field| &field.value) {
-            Some(Value::List(items)) => items.len(),
-            _ => 0,
-        }
+        reads_around(slot, bindings.around(levels))
     };
     rule.slots().into_iter().map(size).fold(0, usize::saturating_add)
 }

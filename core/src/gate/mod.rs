@@ -11,7 +11,7 @@ mod tally;
 use std::{borrow::Cow, sync::Arc};
 
 pub(crate) use self::{
-    document::{MOST_READS, reads_along, reads_of_all},
+    document::{MOST_READS, reads_along, reads_around, reads_of_all},
     tally::{Found, Tally},
 };
 use self::{fields::Reader, places::Places};

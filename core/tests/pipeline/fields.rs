@@ -296,6 +296,20 @@ fn a_compute_inside_items_may_not_cost_the_square_of_the_document() {
 }
 
 #[test]
+fn lists_inside_the_list_around_an_item_count_where_it_computes() {
+    let mapping = "record:\n  k: { each: K, record: { m: { each: M, record: { n: { from: N, type: int } } } } }\n  l: { each: L, record: { share: { compute: count(k.m.n), type: int } } }\n";
+    let flow = flow(&format!("{mapping}{SAYS}"), Vec::new());
+    let document = format!("<C><K>{}</K>{}</C>", "<M><N>1</N></M>".repeat(6_000), "<L/>".repeat(6_000));
+    let reply = judged(&flow, &document);
+    assert_eq!(reply.outcome, Outcome::Review);
+    let said = &findings(&reply)[0];
+    assert!(
+        said.starts_with("G114 review l[3333].share at /C: a value from `compute`: there are too"),
+        "{said}"
+    );
+}
+
+#[test]
 fn findings_are_bounded_and_the_rest_is_counted() {
     let mapping = "record:\n  l: { each: L, record: { a: { from: A, type: int, range: ..1 }, b: { from: B, required: yes } } }\n";
     let flow = flow(&format!("{mapping}{SAYS}"), Vec::new());
