@@ -59,7 +59,7 @@ impl<'a> Question<'a> {
 
     /// Masks first and drops unsent fields second: free text is searched for the values of unsent fields, too.
     fn mask(&self) -> View<'a> {
-        let (hidden, restore) = self.masking.hide(self.input.record());
+        let (hidden, restore) = self.masking.hide_all(self.input.record(), self.input.unread());
         let sent = self.sent(&hidden);
         let seen = Seen::Masked(self.input.with_masked(sent));
         View { seen, restore: Some(restore), canonical: OnceLock::new() }

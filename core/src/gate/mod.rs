@@ -26,23 +26,38 @@ use crate::{
 };
 
 /// The proof that a record passed the gate. Only the gate makes one, and a model takes nothing else.
-#[derive(Debug, Clone)]
-pub struct Admitted(Record);
+#[derive(Clone)]
+pub struct Admitted {
+    record: Record,
+    /// Texts of masked fields that could not be read: in no field, and still not to be sent in another's text.
+    unread: Vec<Box<str>>,
+}
+
+impl std::fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Admitted").field(&self.record).finish()
+    }
+}
 
 impl Admitted {
     /// The record that passed.
     pub fn record(&self) -> &Record {
-        &self.0
+        &self.record
+    }
+
+    /// Texts of masked fields that could not be read.
+    pub(crate) fn unread(&self) -> &[Box<str>] {
+        &self.unread
     }
 
     /// The record, when nobody needs the proof any more.
     pub(crate) fn into_record(self) -> Record {
-        self.0
+        self.record
     }
 
     /// The same proof over the record with masked values: hiding values takes nothing from what was admitted.
     pub(crate) fn with_masked(&self, record: Record) -> Self {
-        Self(record)
+        Self { record, unread: Vec::new() }
     }
 }
 
@@ -60,7 +75,9 @@ pub enum Verdict {
 impl Verdict {
     fn of(record: Record, found: Found) -> Self {
         match found.worst {
-            Outcome::Pass | Outcome::Note => Self::Admit(Admitted(record), found.listed),
+            Outcome::Pass | Outcome::Note => {
+                Self::Admit(Admitted { record, unread: found.unread }, found.listed)
+            }
             Outcome::Review => Self::Review(record, found.listed),
             Outcome::Reject => Self::Reject(record, found.listed),
         }

@@ -40,10 +40,11 @@ enum Search {
 }
 
 impl Literals {
-    /// All values that are masked, but those of `find`: there only parts of the text are.
-    pub(super) fn of(record: &Record) -> Self {
+    /// All values that are masked, but those of `find`: there only parts of the text are. And what could not be read.
+    pub(super) fn of(record: &Record, unread: &[Box<str>]) -> Self {
         let mut found = Found::default();
         found.record(record);
+        unread.iter().for_each(|text| found.text("UNREAD", text));
         if found.size > MOST {
             return Self { search: Search::Impossible, words: found.words };
         }

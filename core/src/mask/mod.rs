@@ -89,7 +89,7 @@ pub(crate) struct Secrets(Literals);
 impl Secrets {
     /// All that [`Masking::hide`] looks for in other texts.
     pub(crate) fn of(record: &Record) -> Self {
-        Self(Literals::of(record))
+        Self(Literals::of(record, &[]))
     }
 
     /// True where the text holds one of them.
@@ -120,8 +120,13 @@ impl Masking {
 
     /// The record that may leave the process, and what puts the hidden values back into the answer.
     pub fn hide(&self, record: &Record) -> (Record, Restore) {
+        self.hide_all(record, &[])
+    }
+
+    /// As [`Masking::hide`]; `unread` are texts of masked fields that could not be read and so are in no field.
+    pub(crate) fn hide_all(&self, record: &Record, unread: &[Box<str>]) -> (Record, Restore) {
         let Some(work) = &self.work else { return (record.clone(), Restore::default()) };
-        let literals = Literals::of(record);
+        let literals = Literals::of(record, unread);
         let mut pass = Pass { work, literals: &literals, stand_ins: StandIns::for_record(record) };
         let hidden = pass.record(record);
         (hidden, pass.stand_ins.finish())

@@ -182,6 +182,16 @@ fn a_masked_value_that_can_not_be_read_is_not_shown_anywhere_else() {
 }
 
 #[test]
+fn a_masked_value_that_can_not_be_read_is_not_sent_in_another_field() {
+    let record = "record:\n  born: { from: Born, type: date, format: ddMMyyyy, mask: hash, else: note }\n  note: { from: Note }\n";
+    let answer = Step::Answer(json!({ "priority": "low", "sure": null }));
+    let model = Arc::new(ScriptedModel::new("m", [answer]).remote());
+    let flow = flow(&format!("{record}{ASKS}{SAYS}"), vec![model.clone()]);
+    judged(&flow, "<C><Born>99887766</Born><Note>id 99887766</Note></C>");
+    assert_eq!(model.prompts(), ["{\"note\":\"id [UNREAD-1]\"}"]);
+}
+
+#[test]
 fn a_masked_key_is_kept_as_its_hash() {
     let text = |mask: &str| {
         format!(
