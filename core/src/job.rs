@@ -195,6 +195,8 @@ pub struct Reply {
     pub answered_by: Box<str>,
     /// Tokens of all its records' answers, refused ones included; zero where no model counts them.
     pub usage: Usage,
+    /// Version of the mapping that made it: with the document it leads from each value back to its place.
+    pub flow_version: u32,
 }
 
 /// What goes back to the caller.

@@ -22,14 +22,14 @@ pub(crate) const RETURNED: i64 = 4;
 pub(crate) const WHOLE: &str = "SELECT j.id, j.flow, j.key, j.state, j.attempt, j.due, j.accepted, j.changed, \
      j.received, j.media_type, j.charset, j.name, j.cause, d.bytes, \
      r.outcome, r.media_type, r.bytes, r.findings, r.answered_by, \
-     r.input_tokens, r.cached_input_tokens, r.output_tokens \
+     r.input_tokens, r.cached_input_tokens, r.output_tokens, r.flow_version \
      FROM jobs j JOIN documents d ON d.job = j.seq LEFT JOIN replies r ON r.job = j.seq ";
 
 /// The same columns with empty payloads, which SQLite then does not read from the disk. Needs jobs `j` and replies `r`.
 pub(crate) const WITHOUT_PAYLOADS: &str = "SELECT j.id, j.flow, j.key, j.state, j.attempt, j.due, j.accepted, \
      j.changed, j.received, j.media_type, j.charset, j.name, j.cause, x'', \
      r.outcome, r.media_type, iif(r.media_type IS NULL, NULL, x''), r.findings, r.answered_by, \
-     r.input_tokens, r.cached_input_tokens, r.output_tokens ";
+     r.input_tokens, r.cached_input_tokens, r.output_tokens, r.flow_version ";
 
 /// The whole job of this row number.
 pub(crate) fn by_seq(db: &Connection, seq: i64) -> rusqlite::Result<Job> {
@@ -91,7 +91,8 @@ fn reply(row: &Row<'_>) -> rusqlite::Result<Reply> {
     let outcome = outcome(row.get(14)?).ok_or_else(|| unreadable(14, Type::Integer, "not an outcome"))?;
     let tokens = |column| row.get::<_, i64>(column).map(|it| u64::try_from(it).unwrap_or_default());
     let usage = Usage { input: tokens(19)?, cached_input: tokens(20)?, output: tokens(21)? };
-    Ok(Reply { outcome, body, findings, answered_by: row.get::<_, String>(18)?.into(), usage })
+    let answered_by = row.get::<_, String>(18)?.into();
+    Ok(Reply { outcome, body, findings, answered_by, usage, flow_version: row.get(22)? })
 }
 
 fn outcome(number: i64) -> Option<Outcome> {

@@ -56,6 +56,7 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE replies ADD COLUMN input_tokens INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE replies ADD COLUMN cached_input_tokens INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE replies ADD COLUMN output_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE replies ADD COLUMN flow_version INTEGER NOT NULL DEFAULT 1;
 ",
 ];
 

@@ -128,7 +128,8 @@ impl<'a> Draft<'a> {
         let mut usage = Usage::default();
         self.entries.iter().filter_map(|it| it.asked.as_ref()).for_each(|it| usage.add(it.usage));
         let findings = self.remarks(rest);
-        Ok(Reply { outcome, body, findings, answered_by: answered_by.unwrap_or_default(), usage })
+        let answered_by = answered_by.unwrap_or_default();
+        Ok(Reply { outcome, body, findings, answered_by, usage, flow_version: self.mapping.version })
     }
 
     /// Everything that is listed, in the order of the records; what several records share is told once.

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use vestibule_core::{
     ask::Usage,
     fault::Fault,
+    flow::Preview,
     job::{Job, JobFilter, JobId, JobState, ReplyBody},
 };
 
@@ -56,13 +57,19 @@ struct List {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  vestibule jobs show 01932f6a-7c1e-7b1a-9d61-2f0c5a1e8b11 samples/quickstart")]
+  vestibule jobs show 01932f6a-7c1e-7b1a-9d61-2f0c5a1e8b11 samples/quickstart --lineage
+
+With --lineage the stored document is read again by its mapping, and each value is shown with the place that it came from.
+Values are in clear: it is for the operator's own eyes.")]
 struct Show {
     /// The job's ticket
     ticket: String,
     /// Directory with `vestibule.yaml`
     #[arg(default_value = ".")]
     dir: PathBuf,
+    /// The record with the place of each value in the document as it was received
+    #[arg(long)]
+    lineage: bool,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -113,8 +120,15 @@ impl Show {
         let Some(job) = store.find(id).map_err(|fault| unread(&fault))? else {
             return Err(Stop::failed(format!("there is no job {id}")));
         };
+        let traced = if self.lineage { Some(trace(&self.dir, &job)?) } else { None };
         if self.json {
-            screen::print(&format!("{:#}\n", job_json(&job)))?;
+            let mut whole = job_json(&job);
+            if let (Some(traced), Some(all)) = (&traced, whole.as_object_mut()) {
+                let records = traced.records.iter();
+                let records = records.map(|it| json!({ "record": it.record, "lineage": it.lineage }));
+                all.insert("records".into(), records.collect());
+            }
+            screen::print(&format!("{whole:#}\n"))?;
             return Ok(End::Done);
         }
         let mut rows = vec![
@@ -133,6 +147,7 @@ impl Show {
         let mut text = String::new();
         if let Some(reply) = job.state.reply() {
             rows.push(words(["outcome", reply.outcome.word()]));
+            rows.push(words(["mapping version", &reply.flow_version.to_string()]));
             if !reply.answered_by.is_empty() {
                 rows.push(words(["answered by", &screen::one_line(&reply.answered_by, 80)]));
             }
@@ -146,9 +161,35 @@ impl Show {
                 text.push_str(&format!("\n{media_type}\n{}\n", body.trim_end()));
             }
         }
+        for record in traced.iter().flat_map(|it| &it.records) {
+            text.push_str(&format!("\n{}", screen::table(&super::preview::fields(record))));
+        }
         screen::print(&format!("{}{text}", screen::table(&rows)))?;
         Ok(End::Done)
     }
+}
+
+/// Reads a stored document again, by the mapping that answered it.
+fn trace(dir: &Path, job: &Job) -> Result<Preview, Stop> {
+    let registry = outset::registry();
+    let mut plans = Plans::read(outset::directory(dir)?, &registry);
+    plans.mappings.retain(|it| it.mapping.name == job.flow);
+    let Some(plan) = plans.mappings.first() else {
+        if !plans.report.is_clean() {
+            return Err(outset::wrong_files(&plans));
+        }
+        return Err(Stop::failed(format!("{} has no mapping `{}` any more", dir.display(), job.flow)));
+    };
+    let (answered, now) = (job.state.reply().map(|it| it.flow_version), plan.mapping.version);
+    if answered.is_some_and(|it| it != now) {
+        let answered = answered.unwrap_or_default();
+        return Err(Stop::failed(format!(
+            "version {answered} of the mapping answered; the directory has {now}"
+        )));
+    }
+    let Some(flow) = plans.assemble_unasked(&registry) else { return Err(outset::wrong_files(&plans)) };
+    flow.preview(&job.document, job.document.received)
+        .map_err(|fault| Stop::failed(outset::with_causes(&fault)))
 }
 
 fn words<const N: usize>(cells: [&str; N]) -> Vec<String> {

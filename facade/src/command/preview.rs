@@ -77,7 +77,7 @@ fn whole_record(record: &RecordPreview) -> String {
 }
 
 /// Clean name, value and origin of each present field, those in lists included.
-fn fields(record: &RecordPreview) -> Vec<Vec<String>> {
+pub fn fields(record: &RecordPreview) -> Vec<Vec<String>> {
     let mut rows = vec![vec!["FIELD".to_owned(), "VALUE".to_owned(), "FROM".to_owned()]];
     flatten("", &record.record, &mut |path, value| {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

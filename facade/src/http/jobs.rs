@@ -48,6 +48,17 @@ pub fn job_json(job: &Job) -> Value {
     out.insert("state".into(), job.state.word().into());
     out.insert("accepted".into(), job.accepted.to_string().into());
     out.insert("changed".into(), job.changed.to_string().into());
+    // Lists come without payloads.
+    if !job.document.bytes.is_empty() {
+        out.insert(
+            "document".into(),
+            json!({
+                "sha256": job.document.digest().to_string(),
+                "bytes": job.document.bytes.len(),
+                "media_type": &*job.document.media_type,
+            }),
+        );
+    }
     if let Some(key) = &job.document.key {
         out.insert("key".into(), key.as_str().into());
     }
@@ -76,6 +87,7 @@ pub fn reply_json(reply: &Reply, ticket: JobId) -> Value {
 }
 
 fn add_reply(out: &mut Map<String, Value>, reply: &Reply) {
+    out.insert("version".into(), reply.flow_version.into());
     out.insert("outcome".into(), reply.outcome.word().into());
     out.insert("findings".into(), serde_json::to_value(&reply.findings).unwrap_or_default());
     if !reply.answered_by.is_empty() {

@@ -58,6 +58,7 @@ pub fn reply(bytes: &[u8]) -> Reply {
         }],
         answered_by: "rules".into(),
         usage: Usage { input: 120, cached_input: 100, output: 30 },
+        flow_version: 7,
     }
 }
 
@@ -69,5 +70,6 @@ pub fn refusal() -> Reply {
         findings: Vec::new(),
         answered_by: "".into(),
         usage: Usage::default(),
+        flow_version: 1,
     }
 }

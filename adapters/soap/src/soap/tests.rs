@@ -326,6 +326,7 @@ fn written(text: &str) -> Reply {
         findings: Vec::new(),
         answered_by: "".into(),
         usage: Default::default(),
+        flow_version: 1,
     }
 }
 
@@ -368,6 +369,7 @@ fn a_refusal_lists_every_finding() {
         findings: vec![remark, odd],
         answered_by: "".into(),
         usage: Default::default(),
+        flow_version: 1,
     };
     let ticket = JobId::fresh();
     let detail = format!(

@@ -39,7 +39,8 @@ impl Change for Answer {
         let usage = self.reply.usage;
         db.prepare_cached(
             "INSERT INTO replies (job, outcome, media_type, bytes, findings, answered_by, \
-             input_tokens, cached_input_tokens, output_tokens) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             input_tokens, cached_input_tokens, output_tokens, flow_version) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             seq,
@@ -51,6 +52,7 @@ impl Change for Answer {
             tokens(usage.input),
             tokens(usage.cached_input),
             tokens(usage.output),
+            self.reply.flow_version,
         ])?;
         Ok(())
     }

@@ -144,6 +144,28 @@ fn jobs_are_listed_beside_a_running_server() {
 }
 
 #[test]
+fn an_answer_leads_back_to_the_places_of_the_document() {
+    let desk = Desk::quickstart();
+    let server = desk.serve();
+    let reply = crate::desk::call(&server, &desk.request("good.xml")).text();
+    let ticket = crate::desk::element(&reply, "Ticket").expect("a ticket");
+    let output = desk.run(&["jobs", "show", &ticket, ".", "--lineage", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+    let job: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&job["flow"], &job["version"]), (&"claim-triage".into(), &1.into()), "{job}");
+    assert_eq!(job["document"]["sha256"].as_str().map(str::len), Some(64), "{job}");
+    let place = &job["records"][0]["lineage"]["lines[2].amount"];
+    assert_eq!(place["from"], "/Envelope/Body/SubmitClaim/Claim/Lines/Line(2)/Amt", "{job}");
+    let output = desk.run(&["jobs", "show", &ticket, ".", "--lineage"]);
+    assert!(said(&output).contains("/Claim/Lines/Line(2)/Amt"), "{}", said(&output));
+    // Another version of the mapping reads otherwise: that is no lineage of this answer.
+    desk.edit(MAPPING, "version: 1", "version: 2");
+    let output = desk.run(&["jobs", "show", &ticket, ".", "--lineage"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complained(&output).contains("version 1"), "{}", complained(&output));
+}
+
+#[test]
 fn every_command_has_help_with_an_example() {
     let desk = Desk::quickstart();
     for command in ["serve", "check", "preview", "run", "schema", "jobs", "explain"] {
