@@ -186,6 +186,12 @@ fn the_schema_is_for_editors() {
     let output = desk.run(&["schema"]);
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    // What editors find in the repository is what the binary says; to renew one: `vestibule schema KIND > FILE`.
+    for kind in ["mapping", "config", "rules"] {
+        let kept = crate::desk::root().join(format!("mappings/{kind}.schema.json"));
+        let kept = std::fs::read_to_string(&kept).unwrap();
+        assert!(kept == said(&desk.run(&["schema", kind])), "mappings/{kind}.schema.json is out of date");
+    }
 }
 
 #[test]
