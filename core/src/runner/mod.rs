@@ -225,10 +225,10 @@ impl Runner {
                     return Ok(Arc::new(reply));
                 }
                 Some(JobState::Dead { cause }) => {
-                    return Err(Fault::new(
-                        FaultCode::Unavailable,
-                        format!("the job {id} was given up: {cause}"),
-                    ));
+                    // Its own code, and nothing to wait for: asking again changes nothing.
+                    let code = FaultCode::ALL.into_iter().find(|it| cause.starts_with(it.code()));
+                    let code = code.unwrap_or(FaultCode::Internal);
+                    return Err(Fault::new(code, format!("the job {id} was given up: {cause}")));
                 }
                 Some(JobState::Queued { .. } | JobState::Leased { .. }) => {}
                 None => return Err(Fault::new(FaultCode::NotFound, format!("the job {id} is gone"))),

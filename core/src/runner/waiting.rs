@@ -126,8 +126,16 @@ struct Remembered {
 impl Ring {
     /// Forgets the oldest calls until the rest fits.
     fn shrink(&mut self) {
-        while self.order.len() > Recent::MOST || self.bytes > Recent::MOST_BYTES {
+        for _ in 0..self.order.len() {
+            if self.order.len() <= Recent::MOST && self.bytes <= Recent::MOST_BYTES {
+                return;
+            }
             let Some(oldest) = self.order.pop_front() else { return };
+            // A call under way must be found by those that repeat it; there are never more of them than calls.
+            if self.entries.get(&oldest).is_some_and(|it| is_under_way(&it.watcher)) {
+                self.order.push_back(oldest);
+                continue;
+            }
             if let Some(gone) = self.entries.remove(&oldest) {
                 self.bytes = self.bytes.saturating_sub(gone.weight);
             }
@@ -192,6 +200,10 @@ impl Recent {
         ring.shrink();
         Seen::New
     }
+}
+
+fn is_under_way(watcher: &Watcher) -> bool {
+    watcher.borrow().is_none() && watcher.has_changed().is_ok()
 }
 
 fn refused(watcher: &Watcher) -> bool {

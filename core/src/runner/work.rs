@@ -14,7 +14,7 @@ use crate::{
     fault::{Fault, FaultCode, Recovery},
     finding::Outcome,
     flow::Flow,
-    job::{JobId, NewJob, Reply, Submission},
+    job::{JobId, JobState, NewJob, Reply, Submission},
     ports::{Extraction, JobStore},
 };
 
@@ -64,7 +64,7 @@ impl Work {
     }
 }
 
-/// Submits the work under its key, or under the next one where the documents before it were refused.
+/// Submits the work under its key, or under the next one where the documents before it were refused or given up.
 pub(super) async fn submit(
     store: &dyn JobStore,
     id: JobId,
@@ -79,14 +79,21 @@ pub(super) async fn submit(
             fingerprint: work.fingerprint(),
         };
         let submission = within(work.until, store.submit(job)).await?;
-        let Submission::Conflict(other) = submission else { return Ok((submission, work)) };
         refused = refused.saturating_add(1);
-        let before = within(work.until, store.find(other)).await?;
-        let was_refused = before
-            .and_then(|job| job.state.reply().map(|reply| reply.outcome))
-            .is_some_and(|outcome| outcome == Outcome::Reject);
-        if !was_refused || !work.succeed(refused) {
-            return Ok((Submission::Conflict(other), work));
+        let is_closed = match &submission {
+            Submission::Accepted(_) => false,
+            // Without a result there is nothing to give twice: the document may be sent again.
+            Submission::Known(job) => matches!(job.state, JobState::Dead { .. }),
+            Submission::Conflict(other) => {
+                let before = within(work.until, store.find(*other)).await?;
+                before.is_some_and(|job| match &job.state {
+                    JobState::Dead { .. } => true,
+                    state => state.reply().is_some_and(|reply| reply.outcome == Outcome::Reject),
+                })
+            }
+        };
+        if !is_closed || !work.succeed(refused) {
+            return Ok((submission, work));
         }
     }
 }

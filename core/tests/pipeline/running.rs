@@ -208,6 +208,27 @@ async fn a_job_is_tried_five_times_and_then_given_up() {
     assert_eq!(model.calls(), 10);
     let fault = call(&runner, keyed("k", "<C/>")).await.unwrap_err();
     assert!(fault.message.contains("was given up: V009"), "{}", fault.message);
+    assert_eq!(
+        (fault.code, fault.recovery),
+        (FaultCode::Model, Recovery::GiveUp),
+        "there is nothing to wait for"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_was_given_up_can_be_sent_again_under_its_business_key() {
+    let model = model([Step::Fail(Recovery::GiveUp), good()]);
+    let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
+    let record = CLAIMS.replace("key: [a, n]", "key: a");
+    let flow = flow(&format!("{record}{ASKS}{MUTE}"), vec![model.clone()]);
+    let runner = Runner::start(vec![Arc::new(flow)], Some(store), RunnerSettings::default());
+    let claim = |n: i32| document(&format!("<C><A>C1</A><N>{n}</N></C>"));
+    assert_eq!(call(&runner, claim(1)).await.unwrap_err().code, FaultCode::Model);
+    let (again, reply) = call(&runner, claim(1)).await.unwrap();
+    assert_eq!(written(&reply), "Prio=high");
+    assert_eq!(call(&runner, claim(1)).await.unwrap().0, again, "an answer is an answer");
+    assert_eq!(call(&runner, claim(2)).await.unwrap_err().code, FaultCode::KeyConflict);
+    assert_eq!(model.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]

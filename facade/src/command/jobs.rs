@@ -158,7 +158,9 @@ impl Show {
             text.push_str(&super::preview::findings(&reply.findings));
             if let ReplyBody::Written { media_type, bytes } = &reply.body {
                 let body = std::str::from_utf8(bytes).unwrap_or("(not text; see --json)");
-                text.push_str(&format!("\n{media_type}\n{}\n", body.trim_end()));
+                // What a terminal would obey is not shown; --json has it.
+                let obeyed = |it: char| it.is_control() && it != '\n' && it != '\t';
+                text.push_str(&format!("\n{media_type}\n{}\n", body.trim_end().replace(obeyed, "\u{fffd}")));
             }
         }
         for record in traced.iter().flat_map(|it| &it.records) {
