@@ -41,6 +41,17 @@ pub(crate) fn by_id(db: &Connection, id: JobId) -> rusqlite::Result<Option<Job>>
     cached(db, WHOLE, "WHERE j.id = ?1")?.query_row([id.as_bytes()], job).optional()
 }
 
+/// True where one row is damaged, and not the whole store.
+pub(crate) fn is_about_row(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error as E;
+    match error {
+        E::FromSqlConversionFailure(..) | E::IntegralValueOutOfRange(..) | E::InvalidColumnType(..) => true,
+        E::Utf8Error(..) | E::QueryReturnedNoRows => true,
+        E::SqliteFailure(failure, _) => failure.code == rusqlite::ErrorCode::DatabaseCorrupt,
+        _ => false,
+    }
+}
+
 fn cached<'a>(db: &'a Connection, columns: &str, condition: &str) -> rusqlite::Result<CachedStatement<'a>> {
     db.prepare_cached(&format!("{columns}{condition}"))
 }

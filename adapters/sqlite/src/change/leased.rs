@@ -128,6 +128,9 @@ impl Change for Renew {
     }
 }
 
+/// The cause of a job whose row is damaged.
+const UNREADABLE: &str = "V010: the stored job can not be read";
+
 /// See `JobStore::claim`.
 pub(crate) struct Claim {
     pub(crate) most: usize,
@@ -151,12 +154,21 @@ impl Change for Claim {
             "UPDATE jobs SET state = 1, token = token + 1, attempt = attempt + 1, due = ?2, changed = ?3 \
              WHERE seq = ?1 RETURNING token",
         )?;
+        // One damaged row must not keep all others from being finished.
+        let mut unreadable =
+            db.prepare_cached("UPDATE jobs SET state = 3, cause = ?2, changed = ?3 WHERE seq = ?1")?;
         let until = at.due.saturating_add(micros(self.lasts));
         let mut claimed = Vec::with_capacity(due.len());
         for seq in due {
             let token = lease.query_row(params![seq, until, at.wall], new_token)?;
-            let job = row::by_seq(db, seq)?;
-            claimed.push(Claimed { lease: Lease { job: job.id, token }, job });
+            match row::by_seq(db, seq) {
+                Ok(job) => claimed.push(Claimed { lease: Lease { job: job.id, token }, job }),
+                Err(error) if row::is_about_row(&error) => {
+                    tracing::error!(row = seq, %error, "a stored job can not be read; it is given up");
+                    unreadable.execute(params![seq, UNREADABLE, at.wall])?;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(claimed)
     }

@@ -235,6 +235,33 @@ fn a_damaged_store_is_a_fault_and_never_a_wrong_job() {
 }
 
 #[test]
+fn one_job_that_can_not_be_read_does_not_hold_up_the_others() {
+    let (_directory, path) = temporary();
+    let first = Running::open(&path, &settings(LONG)).unwrap();
+    let jobs: Vec<_> = block_on(async {
+        let mut jobs = Vec::new();
+        for key in ["1", "2", "3"] {
+            jobs.push(accepted(first.store(), Some(key)).await.job);
+        }
+        jobs
+    });
+    drop(first);
+    let bare = Connection::open(&path).unwrap();
+    let spoilt = "UPDATE jobs SET media_type = CAST(x'ff' AS TEXT) WHERE id = ?1";
+    bare.execute(spoilt, [jobs[0].as_bytes()]).unwrap();
+    bare.execute(
+        "DELETE FROM documents WHERE job = (SELECT seq FROM jobs WHERE id = ?1)",
+        [jobs[1].as_bytes()],
+    )
+    .unwrap();
+    bare.close().unwrap();
+    let second = Running::open(&path, &settings(LONG)).unwrap();
+    let claimed = block_on(second.store().claim(10)).unwrap();
+    assert_eq!(claimed.iter().map(|it| it.job.id).collect::<Vec<_>>(), [jobs[2]]);
+    assert!(block_on(second.store().claim(10)).unwrap().is_empty(), "they are not looked at again and again");
+}
+
+#[test]
 fn a_full_disk_is_a_fault_that_may_pass_and_small_changes_still_fit() {
     let (_directory, path) = temporary();
     let running = Running::open(&path, &settings(LONG)).unwrap();
