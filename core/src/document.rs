@@ -80,6 +80,16 @@ impl IdempotencyKey {
         fits.then(|| Self(text.into()))
     }
 
+    /// The text as a key, or its hash where it can be none: too long, or with a line break in it.
+    pub fn or_hash(text: &str) -> Self {
+        Self::new(text).unwrap_or_else(|| Self::hashed(text))
+    }
+
+    /// The SHA-256 of the text: for what must not be shown.
+    pub fn hashed(text: &str) -> Self {
+        Self(Hash::of(text.as_bytes()).to_string().into())
+    }
+
     /// The key's text.
     pub fn as_str(&self) -> &str {
         &self.0

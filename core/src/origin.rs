@@ -2,6 +2,15 @@
 
 use std::fmt;
 
+/// Line and column, both from 1, of a byte of this text; the column counts characters.
+pub fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
+    let before = text.get(..text.floor_char_boundary(offset)).unwrap_or_default();
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
+    let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    (small(line), small(column))
+}
+
 /// The place that a value came from. Its text is a valid address of the mapping language.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {

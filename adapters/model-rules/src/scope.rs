@@ -1,7 +1,6 @@
 //! The names that conditions may use: the fields of the record, and those of its lists.
 
 use vestibule_core::{
-    interpret::Kind,
     mapping::plan::{FieldPlan, From, Shape},
     rule::{Root, Scope, Slot, Type},
 };
@@ -33,17 +32,5 @@ fn declare(scope: &mut Scope, shape: &Shape, prefix: &str, around: &Slot, in_lis
 
 /// What a field's value is for a rule.
 fn type_of(field: &FieldPlan) -> Type {
-    match field.codec.kind() {
-        Kind::Text => match (field.codec.codes(), &field.rules.one_of) {
-            (Some(table), _) => Type::Words(table.rows.iter().map(|(word, _)| word.clone()).collect()),
-            (None, Some(words)) => Type::Words(words.iter().cloned().collect()),
-            (None, None) => Type::Text,
-        },
-        Kind::Int | Kind::Decimal | Kind::Money => Type::Number,
-        Kind::Bool => Type::Bool,
-        Kind::Date => Type::Date,
-        Kind::Time => Type::Time,
-        Kind::Datetime => Type::DateTime,
-        Kind::Bytes => Type::Bytes,
-    }
+    Type::of(&field.codec, field.rules.one_of.as_deref())
 }

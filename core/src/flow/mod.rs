@@ -118,13 +118,11 @@ impl Flow {
         let hides = |slot: &Slot| {
             top(slot).and_then(|it| self.mapping.record.fields.get(it)).is_none_or(|it| it.mask.is_some())
         };
-        let hashed = || IdempotencyKey::new(&crate::document::Hash::of(text.as_bytes()).to_string());
         // Keys are listed and logged by stores and callers: a masked value can not be one.
         if self.mapping.key.iter().any(hides) {
-            return hashed();
+            return Some(IdempotencyKey::hashed(&text));
         }
-        // What is too long for a key, or has a line break, is one by its hash.
-        IdempotencyKey::new(&text).or_else(hashed)
+        Some(IdempotencyKey::or_hash(&text))
     }
 
     /// The pipeline, from what was read to what goes back. The deadline bounds the models; what follows is quick. The

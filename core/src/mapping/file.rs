@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::shape::{OneOrMany, Word};
+use super::{
+    plan::Mask,
+    shape::{OneOrMany, Word},
+};
 use crate::{finding::Outcome, interpret::Kind};
 
 /// Fields by their clean name.
@@ -288,22 +291,6 @@ impl From<Otherwise> for Outcome {
             Otherwise::Reject => Self::Reject,
         }
     }
-}
-
-/// How a field is hidden from remote models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Mask {
-    /// A stable stand-in, put back in the answer
-    Token,
-    /// One-way hash
-    Hash,
-    /// The last four characters stay
-    Last4,
-    /// Names, telephone numbers, IBANs, e-mail addresses and card numbers inside free text
-    Find,
-    /// Never sent
-    Drop,
 }
 
 /// What happens to text that is too long for its legacy place.

@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use jiff::tz::TimeZone;
 use regex::Regex;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::{
     finding::Outcome,
@@ -177,17 +179,18 @@ pub struct FieldRules {
 }
 
 /// How a field is hidden from remote models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Mask {
-    /// A stable stand-in, put back in the answer.
+    /// A stable stand-in, put back in the answer
     Token,
-    /// One-way hash.
+    /// One-way hash
     Hash,
-    /// The last four characters stay.
+    /// The last four characters stay
     Last4,
-    /// Names, telephone numbers, IBANs, e-mail addresses and card numbers inside free text.
+    /// Names, telephone numbers, IBANs, e-mail addresses and card numbers inside free text
     Find,
-    /// Never sent.
+    /// Never sent
     Drop,
 }
 

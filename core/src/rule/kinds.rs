@@ -3,6 +3,34 @@
 use jiff::{Timestamp, civil};
 
 use super::{Operand, Type, parser::Arithmetic};
+use crate::interpret::{Codec, Kind};
+
+impl Type {
+    /// What a rule sees of a value that is spelt so: the clean words of its code table or of its `one_of`, where it is
+    /// text that has one, else its kind.
+    pub fn of(codec: &Codec, one_of: Option<&[String]>) -> Self {
+        match (codec.kind(), codec.codes(), one_of) {
+            (Kind::Text, Some(table), _) => {
+                Self::Words(table.rows.iter().map(|(word, _)| word.clone()).collect())
+            }
+            (Kind::Text, None, Some(words)) => Self::Words(words.into()),
+            (kind, ..) => Self::of_kind(kind),
+        }
+    }
+
+    /// What a rule sees of a kind.
+    pub fn of_kind(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Text,
+            Kind::Int | Kind::Decimal | Kind::Money => Self::Number,
+            Kind::Bool => Self::Bool,
+            Kind::Date => Self::Date,
+            Kind::Time => Self::Time,
+            Kind::Datetime => Self::DateTime,
+            Kind::Bytes => Self::Bytes,
+        }
+    }
+}
 
 /// The type itself, or that of a list's items.
 pub(super) fn item(kind: &Type) -> &Type {

@@ -184,10 +184,10 @@ impl Runner {
     async fn call_once(self: &Arc<Self>, mut work: Work) -> Result<(JobId, Arc<Reply>), Fault> {
         let (id, until) = (JobId::fresh(), work.until);
         let working = self.under_way.begin(id);
-        let name = Arc::clone(&work.flow.mapping.name);
+        let (name, fingerprint) = (Arc::clone(&work.flow.mapping.name), work.fingerprint());
         for refused in 1.. {
             let Some(key) = work.document.key.clone() else { break };
-            match self.recent.look(&name, &key, work.fingerprint(), id, || working.watcher()) {
+            match self.recent.look(&name, &key, fingerprint, id, || working.watcher()) {
                 Seen::New => {
                     let watcher = working.watcher();
                     let runner = Arc::clone(self);

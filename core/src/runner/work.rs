@@ -43,8 +43,7 @@ impl Work {
     pub(super) fn succeed(&mut self, refused: u32) -> bool {
         let Some(base) = self.own_key.as_ref().filter(|_| refused < CORRECTIONS) else { return false };
         let next = format!("{}#{}", base.as_str(), refused.saturating_add(1));
-        let hashed = || IdempotencyKey::new(&Hash::of(next.as_bytes()).to_string());
-        self.document.key = IdempotencyKey::new(&next).or_else(hashed);
+        self.document.key = Some(IdempotencyKey::or_hash(&next));
         true
     }
 
@@ -71,12 +70,13 @@ pub(super) async fn submit(
     mut work: Work,
 ) -> Result<(Submission, Work), Fault> {
     let mut refused = 0_u32;
+    let fingerprint = work.fingerprint();
     loop {
         let job = NewJob {
             id,
             flow: Arc::clone(&work.flow.mapping.name),
             document: work.document.clone(),
-            fingerprint: work.fingerprint(),
+            fingerprint,
         };
         let submission = within(work.until, store.submit(job)).await?;
         refused = refused.saturating_add(1);

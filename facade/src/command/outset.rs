@@ -14,6 +14,7 @@ use super::{End, Stop};
 use crate::{
     adapters,
     config::Config,
+    house::House,
     screen,
     wiring::{Plans, directory::Directory, files::read_bounded},
 };
@@ -31,6 +32,15 @@ pub fn runtime() -> Result<Runtime, Stop> {
         .enable_all()
         .build()
         .map_err(|error| Stop::not_reachable(format!("no runtime: {error}")))
+}
+
+/// Everything that the files say, ready to be called; all that is wrong with them otherwise.
+pub fn house(plans: &mut Plans, runtime: &Runtime) -> Result<House, Stop> {
+    // Models may make connection pools, which belong to a runtime.
+    let inside = runtime.enter();
+    let house = plans.assemble(&registry_for(&plans.config), &secrets);
+    drop(inside);
+    if plans.report.is_clean() { Ok(house) } else { Err(wrong_files(plans)) }
 }
 
 /// The directory at a path that a person gave.

@@ -10,7 +10,7 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use vestibule_core::{
-    document::{Document, Hash, IdempotencyKey},
+    document::{Document, IdempotencyKey},
     fault::Fault,
     finding::Outcome,
     flow::Flow,
@@ -75,13 +75,7 @@ impl Run {
         let registry = outset::registry();
         let mut plans = Plans::read(outset::directory_around(&self.mapping)?, &registry);
         let runtime = outset::runtime()?;
-        let house = {
-            let _inside = runtime.enter();
-            plans.assemble(&outset::registry_for(&plans.config), &outset::secrets)
-        };
-        if !plans.report.is_clean() {
-            return Err(outset::wrong_files(&plans));
-        }
+        let house = outset::house(&mut plans, &runtime)?;
         let flow = house
             .flows
             .iter()
@@ -223,8 +217,7 @@ impl Keys {
         if !self.again && flow.key_of(extraction).is_some() {
             return None;
         }
-        let text = format!("{}:{}", self.scope.as_ref()?, document.digest());
-        IdempotencyKey::new(&text).or_else(|| IdempotencyKey::new(&Hash::of(text.as_bytes()).to_string()))
+        Some(IdempotencyKey::or_hash(&format!("{}:{}", self.scope.as_ref()?, document.digest())))
     }
 }
 

@@ -41,14 +41,7 @@ impl Serve {
         let registry = outset::registry();
         let mut plans = Plans::read(outset::directory(&self.dir)?, &registry);
         let runtime = outset::runtime()?;
-        // Models may make connections pools, which belong to a runtime.
-        let house = {
-            let _inside = runtime.enter();
-            plans.assemble(&outset::registry_for(&plans.config), &outset::secrets)
-        };
-        if !plans.report.is_clean() {
-            return Err(outset::wrong_files(&plans));
-        }
+        let house = outset::house(&mut plans, &runtime)?;
         if house.flows.is_empty() {
             return Err(Stop::wrong_use(format!("{} has no mappings (*.map.yaml)", self.dir.display())));
         }

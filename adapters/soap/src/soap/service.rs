@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vestibule_core::{
-    document::{Document, Hash, IdempotencyKey},
+    document::{Document, IdempotencyKey},
     fault::{Fault, FaultCode},
     job::{JobId, Reply, ReplyBody},
     mapping::plan::Mapping,
@@ -49,12 +49,6 @@ struct Refused {
     message_id: Option<String>,
 }
 
-/// The key of a MessageID; of one that is no key as it stands (too long, a line break in it), its hash.
-fn key_of(message_id: &str) -> Option<IdempotencyKey> {
-    IdempotencyKey::new(message_id)
-        .or_else(|| IdempotencyKey::new(&Hash::of(message_id.as_bytes()).to_string()))
-}
-
 /// The character set that the message was read in, where it does not say so itself: a message that is read once more
 /// after a restart must not be taken for one in the mapping's `encoding`.
 fn charset_of<'c>(request: &WireRequest, content_type: &ContentType<'c>) -> Option<&'c str> {
@@ -95,7 +89,7 @@ impl SoapService {
             charset: charset_of(request, content_type).map(Into::into),
             name: None,
             received: request.received,
-            key: message.message_id.and_then(key_of),
+            key: message.message_id.map(IdempotencyKey::or_hash),
         };
         let extraction = extract(&tree, message.payload, source.text(), &route.reads, &document);
         let context = CallContext {

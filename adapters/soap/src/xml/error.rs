@@ -1,6 +1,9 @@
 //! What is wrong with an XML document, and where.
 
-use vestibule_core::fault::{Fault, FaultCode};
+use vestibule_core::{
+    fault::{Fault, FaultCode},
+    origin::line_and_column,
+};
 
 /// Longest name that an error repeats, in characters.
 const LONGEST_NAME: usize = 80;
@@ -20,15 +23,8 @@ pub struct XmlError {
 impl XmlError {
     /// The error at this byte of the decoded text.
     pub(super) fn at(problem: Problem, text: &str, offset: usize) -> Self {
-        let mut offset = offset.min(text.len());
-        while !text.is_char_boundary(offset) {
-            offset -= 1;
-        }
-        let before = text.get(..offset).unwrap_or_default();
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
-        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        Self { problem, line: small(line), column: small(column) }
+        let (line, column) = line_and_column(text, offset);
+        Self { problem, line, column }
     }
 }
 

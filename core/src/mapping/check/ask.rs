@@ -281,7 +281,7 @@ fn answer_field(
                     .push("M012", &key.span, title, "missing here")
                     .help("record: the fields of one item");
             }
-            sketch.kind = spelling::type_of(&codec, plan.rules.one_of.as_deref());
+            sketch.kind = Type::of(&codec, plan.rules.one_of.as_deref());
         }
     }
     plan.codec = codec;

@@ -272,7 +272,7 @@ impl<'a> Writing<'a> {
             return Some(Write::Value { place, from, codec, longest, cut, default, keeps_raw: false });
         }
         if let Some(rule_node) = node.get("compute") {
-            let wanted = field.kind.map(spelling::type_of_kind);
+            let wanted = field.kind.map(Type::of_kind);
             let rule = names.rule(rule_node, wanted.as_ref(), diagnostics)?;
             if let Type::List(_) | Type::Record | Type::Duration = rule.kind() {
                 diagnostics.push(
@@ -479,7 +479,7 @@ fn sketch_of(field: &plan::FieldPlan) -> super::Sketch {
         plan::From::Each { shape, .. } => {
             (Type::List(Box::new(Type::Record)), shape.fields.iter().map(sketch_of).collect())
         }
-        _ => (spelling::type_of(&field.codec, field.rules.one_of.as_deref()), Vec::new()),
+        _ => (Type::of(&field.codec, field.rules.one_of.as_deref()), Vec::new()),
     };
     super::Sketch { name: Arc::clone(&field.name), kind, doubtful: false, inner }
 }

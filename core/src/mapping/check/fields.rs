@@ -6,7 +6,7 @@ use super::{
     super::{
         address::{Address, AddressError, Axis, Path},
         diagnostic::{Diagnostics, Span, shown},
-        file::{Entry, Field, Fields, Mask},
+        file::{Entry, Field, Fields},
         plan,
         syntax::Node,
     },
@@ -139,9 +139,9 @@ impl One<'_> {
         if let (Some(node), plan::From::Constant(text), false) = (self.node.get("value"), &from, doubtful) {
             fitting(node, text, "value", &codec, &rules, diagnostics);
         }
-        let kind = spelling::type_of(&codec, rules.one_of.as_deref());
+        let kind = Type::of(&codec, rules.one_of.as_deref());
         let mut plan = self.plan(from, codec, rules);
-        plan.mask = field.mask.map(mask);
+        plan.mask = field.mask;
         plan.description = field.about.clone().or_else(|| field.description.clone());
         self.mask_fits(&plan, diagnostics);
         self.currency_fits(field.currency.as_deref(), &plan, doubtful, diagnostics);
@@ -200,7 +200,7 @@ impl One<'_> {
             return (plan::From::Constant(text.clone()), None);
         }
         if let (Some(_), Some(node)) = (&field.compute, self.node.get("compute")) {
-            let wanted = field.kind.map(spelling::type_of_kind);
+            let wanted = field.kind.map(Type::of_kind);
             if let Some(rule) = names.rule(node, wanted.as_ref(), diagnostics) {
                 let kind = rule.kind().clone();
                 if let Type::List(_) | Type::Record | Type::Duration = kind {
@@ -327,16 +327,6 @@ pub(super) fn currency_fits(
     if currency.len() != 3 || !currency.bytes().all(|it| it.is_ascii_uppercase()) {
         let title = format!("`{}` is not a currency", shown(currency));
         diagnostics.push("M031", &value.span, title, "expected three capital letters, e.g. EUR");
-    }
-}
-
-fn mask(mask: Mask) -> plan::Mask {
-    match mask {
-        Mask::Token => plan::Mask::Token,
-        Mask::Hash => plan::Mask::Hash,
-        Mask::Last4 => plan::Mask::Last4,
-        Mask::Find => plan::Mask::Find,
-        Mask::Drop => plan::Mask::Drop,
     }
 }
 

@@ -1,7 +1,5 @@
 //! How a value is spelt: type, format, pivot, codes.
 
-use std::sync::Arc;
-
 use super::{
     super::{diagnostic::Diagnostics, syntax::Node},
     Desk, tables,
@@ -51,30 +49,6 @@ pub(super) fn codec(
             }
             (Codec::default(), true)
         }
-    }
-}
-
-/// What a rule sees of a value that is spelt so.
-pub(super) fn type_of(codec: &Codec, one_of: Option<&[String]>) -> Type {
-    match (codec.kind(), codec.codes(), one_of) {
-        (Kind::Text, Some(table), _) => {
-            Type::Words(table.rows.iter().map(|(word, _)| word.clone()).collect())
-        }
-        (Kind::Text, None, Some(words)) => Type::Words(Arc::from(words)),
-        (kind, ..) => type_of_kind(kind),
-    }
-}
-
-/// What a rule sees of a kind.
-pub(super) fn type_of_kind(kind: Kind) -> Type {
-    match kind {
-        Kind::Text => Type::Text,
-        Kind::Int | Kind::Decimal | Kind::Money => Type::Number,
-        Kind::Bool => Type::Bool,
-        Kind::Date => Type::Date,
-        Kind::Time => Type::Time,
-        Kind::Datetime => Type::DateTime,
-        Kind::Bytes => Type::Bytes,
     }
 }
 
