@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A document as received: never changed, stored as it is, hashed once.
@@ -21,6 +22,29 @@ pub struct Document {
     pub received: Timestamp,
     /// What makes a repeated document the same document.
     pub key: Option<IdempotencyKey>,
+    /// What came beside it and its mapping reads: headers and properties of a message.
+    pub attributes: Vec<Attribute>,
+}
+
+/// Something that came beside a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribute {
+    /// Which kind of thing.
+    pub kind: AttributeKind,
+    /// Its name: `x-tenant`, `correlation_id`. Names of headers are compared without regard to case.
+    pub name: Box<str>,
+    /// Its value as text.
+    pub value: Box<str>,
+}
+
+/// Kinds of what comes beside a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttributeKind {
+    /// A header that the sender made up: of an AMQP message or an HTTP request.
+    Header,
+    /// A property that the transport defines: `correlation_id`, `app_id`.
+    Property,
 }
 
 impl Document {
@@ -33,7 +57,20 @@ impl Document {
             name: None,
             received,
             key: None,
+            attributes: Vec::new(),
         }
+    }
+
+    /// The first attribute of this kind and name.
+    pub fn attribute(&self, kind: AttributeKind, name: &str) -> Option<&str> {
+        let same = |it: &&Attribute| {
+            it.kind == kind
+                && match kind {
+                    AttributeKind::Header => it.name.eq_ignore_ascii_case(name),
+                    AttributeKind::Property => &*it.name == name,
+                }
+        };
+        self.attributes.iter().find(same).map(|it| &*it.value)
     }
 
     /// SHA-256 of the bytes.

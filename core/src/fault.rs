@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::job::JobId;
+
 /// What the caller of a port may do about a fault. Adapters classify where the driver's own type is known; only
 /// `ask` and the runner retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +47,17 @@ pub enum FaultCode {
     Unwritable,
     /// A mistake of ours.
     Internal,
+    /// The sender is not who it must be: a signature, a token or a time stamp is wrong or missing.
+    Unauthorized,
+    /// An operator or a newer document gave the job up.
+    Cancelled,
+    /// A result could not be handed back.
+    Undeliverable,
 }
 
 impl FaultCode {
     /// Every code.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::TooLarge,
         Self::NotUnderstood,
@@ -63,6 +71,9 @@ impl FaultCode {
         Self::Unavailable,
         Self::Unwritable,
         Self::Internal,
+        Self::Unauthorized,
+        Self::Cancelled,
+        Self::Undeliverable,
     ];
 
     /// The stable code, e.g. `V001`.
@@ -81,6 +92,9 @@ impl FaultCode {
             Self::Unavailable => "V011",
             Self::Unwritable => "V012",
             Self::Internal => "V013",
+            Self::Unauthorized => "V014",
+            Self::Cancelled => "V015",
+            Self::Undeliverable => "V016",
         }
     }
 
@@ -100,6 +114,9 @@ impl FaultCode {
             Self::Unavailable => "not available now",
             Self::Unwritable => "the result does not fit the legacy format",
             Self::Internal => "internal error",
+            Self::Unauthorized => "the sender is not who it must be",
+            Self::Cancelled => "the job was cancelled",
+            Self::Undeliverable => "the result could not be handed back",
         }
     }
 
@@ -114,6 +131,7 @@ impl FaultCode {
                 | Self::Refused
                 | Self::KeyConflict
                 | Self::NotFound
+                | Self::Unauthorized
         )
     }
 }
@@ -130,6 +148,8 @@ pub struct Fault {
     pub message: String,
     /// Where in the document, as `line:column` or an address, where that is known.
     pub place: Option<String>,
+    /// The job that it is about, where one was accepted: its result can be asked for later.
+    pub ticket: Option<JobId>,
     /// What happened inside; for the log only.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -138,7 +158,14 @@ pub struct Fault {
 impl Fault {
     /// A fault that will not go away by itself.
     pub fn new(code: FaultCode, message: impl Into<String>) -> Self {
-        Self { code, recovery: Recovery::GiveUp, message: message.into(), place: None, source: None }
+        Self {
+            code,
+            recovery: Recovery::GiveUp,
+            message: message.into(),
+            place: None,
+            ticket: None,
+            source: None,
+        }
     }
 
     /// What may be done about it.
@@ -152,6 +179,13 @@ impl Fault {
     #[must_use]
     pub fn at(mut self, place: impl Into<String>) -> Self {
         self.place = Some(place.into());
+        self
+    }
+
+    /// The job that it is about.
+    #[must_use]
+    pub fn about(mut self, job: JobId) -> Self {
+        self.ticket = Some(job);
         self
     }
 

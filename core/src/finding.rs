@@ -71,11 +71,13 @@ pub enum Check {
     Overflow,
     /// More than one place matches where one value was expected.
     Ambiguous,
+    /// A person decided, or the time for that was over.
+    Decided,
 }
 
 impl Check {
     /// Every check, in the order of its code.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Required,
         Self::Type,
         Self::LocalTime,
@@ -94,6 +96,7 @@ impl Check {
         Self::NoAnswer,
         Self::Overflow,
         Self::Ambiguous,
+        Self::Decided,
     ];
 
     /// The stable code, e.g. `G101`.
@@ -117,6 +120,7 @@ impl Check {
             Self::NoAnswer => "G116",
             Self::Overflow => "G117",
             Self::Ambiguous => "G118",
+            Self::Decided => "G119",
         }
     }
 
@@ -141,6 +145,7 @@ impl Check {
             Self::NoAnswer => "no answer",
             Self::Overflow => "overflow",
             Self::Ambiguous => "ambiguous",
+            Self::Decided => "decided",
         }
     }
 

@@ -28,6 +28,15 @@ pub enum Origin {
     Constant,
     /// The mapping's `compute`.
     Computed,
+    /// A header or property that came beside the document: `header x-tenant`, `property correlation_id`.
+    Attribute(Box<str>),
+    /// A reviewer's correction of what was read.
+    Corrected {
+        /// Who.
+        by: Box<str>,
+        /// Where the value that it stands for was read, or would have been.
+        place: Option<Box<Origin>>,
+    },
     /// The model's answer; the address is the field's name in it.
     Answer(Box<str>),
 }
@@ -40,6 +49,7 @@ impl Origin {
             Self::Node { address, .. } if address.starts_with('/') => {
                 Some(address.replace('(', "[").replace(')', "]"))
             }
+            Self::Corrected { place, .. } => place.as_ref()?.xpath(),
             _ => None,
         }
     }
@@ -52,6 +62,9 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::Constant => f.write_str("value"),
             Self::Computed => f.write_str("compute"),
+            Self::Attribute(address) => f.write_str(address),
+            Self::Corrected { by, place: Some(place) } => write!(f, "{place} corrected by {by}"),
+            Self::Corrected { by, place: None } => write!(f, "corrected by {by}"),
             Self::Answer(name) => write!(f, "answer.{name}"),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     ask::Breakers,
-    ports::{Format, Frontend, ModelKind},
+    ports::{ConnectionKind, Format, Frontend, HookKind, ModelKind},
 };
 
 /// Every adapter that this binary has.
@@ -16,6 +16,10 @@ pub struct Registry {
     pub frontends: Vec<Arc<dyn Frontend>>,
     /// Model technologies by their word.
     pub models: Vec<Arc<dyn ModelKind>>,
+    /// Technologies with connections, by their word.
+    pub connections: Vec<Arc<dyn ConnectionKind>>,
+    /// Technologies of paths that others post to, by the word of `receive`.
+    pub hooks: Vec<Arc<dyn HookKind>>,
     /// What all flows know about the health of models, by the model's name.
     pub breakers: Breakers,
 }
@@ -39,5 +43,20 @@ impl Registry {
     /// The model technology of this word.
     pub fn model(&self, kind: &str) -> Option<&Arc<dyn ModelKind>> {
         self.models.iter().find(|it| it.kind() == kind)
+    }
+
+    /// The connection technology of this word.
+    pub fn connection(&self, kind: &str) -> Option<&Arc<dyn ConnectionKind>> {
+        self.connections.iter().find(|it| it.kind() == kind)
+    }
+
+    /// The hook technology of this word.
+    pub fn hook(&self, kind: &str) -> Option<&Arc<dyn HookKind>> {
+        self.hooks.iter().find(|it| it.kind() == kind)
+    }
+
+    /// True where documents can be received by this word.
+    pub fn receives(&self, kind: &str) -> bool {
+        self.frontend(kind).is_some() || self.connection(kind).is_some() || self.hook(kind).is_some()
     }
 }

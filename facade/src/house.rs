@@ -16,7 +16,7 @@ use vestibule_core::{
     job::{JobId, Reply},
     ports::{Extraction, JobStore, Service},
     registry::Registry,
-    runner::Runner,
+    runner::{Called, Request, Runner, Wait},
 };
 
 use crate::{config::Limits, http::room::Room};
@@ -104,7 +104,14 @@ impl Front {
         // Dropping the call drops the waiting, never a durable job.
         tokio::select! {
             biased;
-            result = self.runner.call(flow, document, extraction) => result,
+            result = self.runner.call(Request { flow, document, extraction, wait: Wait::Result, return_to: None }) => {
+                match result? {
+                    Called::Replied(ticket, reply) => Ok((ticket, reply)),
+                    Called::Ticket(ticket) => {
+                        Err(Fault::new(FaultCode::Internal, "not built yet").about(ticket))
+                    }
+                }
+            }
             _ = hurried.wait_for(|it| *it) => {
                 let message = "the service is shutting down before there is a result; send the document again";
                 Err(Fault::new(FaultCode::Unavailable, message).recovery(Recovery::Retry))

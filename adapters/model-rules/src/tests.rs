@@ -126,6 +126,7 @@ fn mapping() -> Mapping {
         key: Vec::new(),
         durability: Durability::None,
         deadline: Duration::from_secs(1),
+        handling: vestibule_core::mapping::plan::Handling::default(),
     }
 }
 
@@ -302,7 +303,8 @@ async fn a_table_is_a_model_that_never_asks_for_a_prompt() {
     let input = admitted(&mapping);
     let prompt = || panic!("a decision table reads no prompt");
     let schema = &mapping.ask.as_ref().unwrap().schema;
-    let task = Task { mapping: &mapping, prompt: &prompt, schema, now: Timestamp::UNIX_EPOCH };
+    let task =
+        Task { mapping: &mapping, prompt: &prompt, schema, now: Timestamp::UNIX_EPOCH, request_id: "" };
     let model = open("good.rules.yaml").unwrap();
     assert!(!model.is_remote());
     let answered = model.infer(&task, &input, Instant::now()).await.unwrap();

@@ -109,5 +109,6 @@ pub(crate) fn mapping(
         key: Vec::new(),
         durability: Durability::Full,
         deadline: Duration::from_secs(1),
+        handling: vestibule_core::mapping::plan::Handling::default(),
     }
 }

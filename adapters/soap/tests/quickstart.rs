@@ -65,7 +65,7 @@ fn requests_are_dispatched_and_read_by_the_contract() {
             body: body.clone().into(),
             received: jiff::Timestamp::UNIX_EPOCH,
         };
-        let call = service.accept(&request).unwrap_or_else(|it| panic!("{:?}", it.body));
+        let call = service.accept(&request).unwrap_or_else(|it| panic!("{:?}", it.body)).call().unwrap();
         let found = text_of(&mapping, &call.extraction, "claim_no");
         assert_eq!(found.as_ref().map(|it| it.0), claim_no, "request: {file}");
         assert_eq!(found.unwrap().1, "/Envelope/Body/SubmitClaim/Claim/ClaimNo");

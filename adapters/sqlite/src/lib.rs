@@ -22,8 +22,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use vestibule_core::{
-    fault::Fault,
-    job::{Claimed, Job, JobFilter, JobId, Lease, NewJob, Reply, Submission},
+    fault::{Fault, FaultCode},
+    job::{
+        Census, Checkpoint, Claimed, Decision, Job, JobFilter, JobId, Lease, NewJob, Remark, Reply,
+        Submission, Suspension, Sweep,
+    },
     ports::JobStore,
 };
 
@@ -200,8 +203,80 @@ impl JobStore for SqliteStore {
         Box::pin(self.change(Submit { job, lease: self.shared.lease }))
     }
 
-    fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<(), Fault>> {
-        Box::pin(self.change(Answer { lease, reply }))
+    fn submit_all(&self, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<Result<Submission, Fault>>, Fault>> {
+        Box::pin(async move {
+            let mut all = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                all.push(self.submit(job).await);
+            }
+            Ok(all)
+        })
+    }
+
+    fn checkpoint<'a>(&'a self, _: &'a Lease, _: Vec<Checkpoint>) -> BoxFuture<'a, Result<(), Fault>> {
+        unbuilt()
+    }
+
+    fn suspend(&self, _: Lease, _: Suspension) -> BoxFuture<'_, Result<(), Fault>> {
+        unbuilt()
+    }
+
+    fn delivered(&self, _: Lease) -> BoxFuture<'_, Result<(), Fault>> {
+        unbuilt()
+    }
+
+    fn delivered_soon(&self, _: Lease) {}
+
+    fn redeliver(&self, _: Lease, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        unbuilt()
+    }
+
+    fn undeliverable(&self, _: Lease, _: String) -> BoxFuture<'_, Result<(), Fault>> {
+        unbuilt()
+    }
+
+    fn claim_deliveries(&self, _: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn retry(&self, _: JobId) -> BoxFuture<'_, Result<bool, Fault>> {
+        unbuilt()
+    }
+
+    fn cancel(&self, _: JobId, _: String) -> BoxFuture<'_, Result<bool, Fault>> {
+        unbuilt()
+    }
+
+    fn hold(&self, _: JobId, _: String, _: Duration) -> BoxFuture<'_, Result<bool, Fault>> {
+        unbuilt()
+    }
+
+    fn decide(&self, _: JobId, _: Vec<Decision>) -> BoxFuture<'_, Result<bool, Fault>> {
+        unbuilt()
+    }
+
+    fn sweep(&self, _: Sweep) -> BoxFuture<'_, Result<u64, Fault>> {
+        unbuilt()
+    }
+
+    fn census(&self) -> BoxFuture<'_, Result<Vec<Census>, Fault>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn lead<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
+    fn woken(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn checkpoints(&self, _: JobId) -> BoxFuture<'_, Result<Vec<Checkpoint>, Fault>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<Option<Lease>, Fault>> {
+        Box::pin(async move { self.change(Answer { lease, reply }).await.map(|()| None) })
     }
 
     fn returned(&self, job: JobId) -> BoxFuture<'_, Result<(), Fault>> {
@@ -214,15 +289,20 @@ impl JobStore for SqliteStore {
         }
     }
 
-    fn release(&self, lease: Lease, delay: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+    fn release(&self, lease: Lease, delay: Duration, _: bool) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(self.change(Release { lease, delay }))
     }
 
-    fn bury(&self, lease: Lease, cause: String) -> BoxFuture<'_, Result<(), Fault>> {
-        Box::pin(self.change(Bury { lease, cause }))
+    fn bury(
+        &self,
+        lease: Lease,
+        cause: String,
+        _: Vec<Remark>,
+    ) -> BoxFuture<'_, Result<Option<Lease>, Fault>> {
+        Box::pin(async move { self.change(Bury { lease, cause }).await.map(|()| None) })
     }
 
-    fn claim(&self, most: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>> {
+    fn claim<'a>(&'a self, _: &'a [Arc<str>], most: usize) -> BoxFuture<'a, Result<Vec<Claimed>, Fault>> {
         Box::pin(self.change(Claim { most, lasts: self.shared.lease }))
     }
 
@@ -248,4 +328,8 @@ impl JobStore for SqliteStore {
             self.change(Probe).await
         })
     }
+}
+
+fn unbuilt<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, Fault>> {
+    Box::pin(std::future::ready(Err(Fault::new(FaultCode::Internal, "not built yet"))))
 }

@@ -9,7 +9,7 @@ use vestibule_core::{
     ask::Usage,
     document::{Document, IdempotencyKey},
     finding::Outcome,
-    job::{Job, JobId, JobState, Remark, Reply, ReplyBody},
+    job::{Delivery, Job, JobId, JobState, Remark, Reply, ReplyBody},
 };
 
 pub(crate) const QUEUED: i64 = 0;
@@ -66,6 +66,7 @@ pub(crate) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         name: row.get::<_, Option<String>>(11)?.map(Arc::from),
         received: moment(row, 8)?,
         key: key.as_deref().and_then(IdempotencyKey::new),
+        attributes: Vec::new(),
     };
     Ok(Job {
         id: id(row, 0)?,
@@ -74,6 +75,10 @@ pub(crate) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         state: state(row)?,
         accepted: moment(row, 6)?,
         changed: moment(row, 7)?,
+        order: None,
+        return_to: None,
+        delivery: Delivery::Nothing,
+        decisions: Vec::new(),
     })
 }
 
@@ -83,7 +88,10 @@ fn state(row: &Row<'_>) -> rusqlite::Result<JobState> {
         QUEUED => Ok(JobState::Queued { attempt: attempt()?, not_before: moment(row, 5)? }),
         LEASED => Ok(JobState::Leased { attempt: attempt()? }),
         ANSWERED => Ok(JobState::Answered { reply: reply(row)? }),
-        DEAD => Ok(JobState::Dead { cause: row.get::<_, Option<String>>(12)?.unwrap_or_default() }),
+        DEAD => Ok(JobState::Dead {
+            cause: row.get::<_, Option<String>>(12)?.unwrap_or_default(),
+            findings: Vec::new(),
+        }),
         RETURNED => Ok(JobState::Returned { reply: reply(row)? }),
         _ => Err(unreadable(3, Type::Integer, "not a state of a job")),
     }

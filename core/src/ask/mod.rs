@@ -36,6 +36,9 @@ pub struct Task<'a> {
     pub schema: &'a Arc<Value>,
     /// Now, for rules that ask for today.
     pub now: jiff::Timestamp,
+    /// The same for every attempt at the same record of the same job: what a server that knows idempotency keys needs in
+    /// order not to bill a repeated question twice. Empty where there is no job.
+    pub request_id: &'a str,
 }
 
 /// What a model said, before it is checked.
@@ -48,7 +51,7 @@ pub struct Answered {
 }
 
 /// Tokens as the model's server counted them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Usage {
     /// Tokens of the prompt, cached ones included.
     pub input: u64,

@@ -91,6 +91,7 @@ fn mapping(prompt: &str, fallback: Vec<Fallback>) -> Mapping {
         key: Vec::new(),
         durability: Durability::Full,
         deadline: Duration::from_secs(8),
+        handling: crate::mapping::plan::Handling::default(),
     }
 }
 

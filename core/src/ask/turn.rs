@@ -133,6 +133,7 @@ impl Station {
             prompt: &prompt,
             schema: &question.ask.schema,
             now: question.now,
+            request_id: "",
         };
         let began = Instant::now();
         let answered = match timeout_at(until, self.model.infer(&task, view.admitted(), until)).await {

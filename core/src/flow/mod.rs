@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use crate::{
     fault::{Fault, FaultCode, Recovery},
     finding::Outcome,
     gate,
-    job::{JobId, Remark, Reply},
+    job::{Checkpoint, Decision, JobId, Remark, Reply, ReplyBody, Suspension},
     mapping::plan::Mapping,
     ports::{Extraction, Extractor, Format, Model, RawField, Renderer},
     registry::Registry,
@@ -38,6 +38,43 @@ pub struct Flow {
     pub mapping: Arc<Mapping>,
     forms: Vec<Form>,
     asker: Option<Asker>,
+}
+
+/// What the work on one document knows besides the document.
+pub struct Progress<'a> {
+    /// Its job.
+    pub ticket: JobId,
+    /// Bounds the models.
+    pub deadline: Instant,
+    /// What people decided, in order.
+    pub decisions: &'a [Decision],
+    /// Answers that earlier attempts saved: their records are not asked about again.
+    pub saved: Vec<Checkpoint>,
+    /// Saves an answer before the next record's is waited for; `None`: all answers are stored with the reply at once.
+    /// Not called for a document of one record, whose reply is its checkpoint.
+    pub save: Option<&'a dyn Save>,
+}
+
+impl<'a> Progress<'a> {
+    /// The work on a document that was never worked on, and whose answers are not saved one by one.
+    pub fn fresh(ticket: JobId, deadline: Instant) -> Self {
+        Self { ticket, deadline, decisions: &[], saved: Vec::new(), save: None }
+    }
+}
+
+/// Saves answers before all of them are there.
+pub trait Save: Send + Sync {
+    /// Ends when the answer is durable. A fault ends the work: the lease is lost, or the store is.
+    fn save(&self, answer: Checkpoint) -> BoxFuture<'_, Result<(), Fault>>;
+}
+
+/// How the work on a document ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// With its result.
+    Reply(Reply),
+    /// With a question to a person; only where the mapping has a `review`.
+    Review(Suspension),
 }
 
 /// One document format that the flow reads and writes: the source's own, and JSON.
@@ -134,9 +171,9 @@ impl Flow {
         &self,
         document: &Document,
         extraction: Extraction,
-        ticket: JobId,
-        deadline: Instant,
-    ) -> Result<Reply, Fault> {
+        progress: Progress<'_>,
+    ) -> Result<Ended, Fault> {
+        let Progress { ticket, deadline, .. } = progress;
         let form = self.form(document)?;
         let judgement = gate::judge(&self.mapping, document, extraction);
         let mut draft = Draft::new(&self.mapping, document, ticket, judgement.trailer, judgement.tally);
@@ -151,7 +188,17 @@ impl Flow {
             }
         }
         drop(decided);
-        draft.finish(form.renderer.as_deref(), form.format.media_type())
+        draft.finish(form.renderer.as_deref(), form.format.media_type()).map(Ended::Reply)
+    }
+
+    /// What the mapping's `pending` writes for a caller who gets a ticket; `None` where it has none.
+    pub fn pending(&self, _document: &Document, _ticket: JobId) -> Result<Option<ReplyBody>, Fault> {
+        Ok(None)
+    }
+
+    /// What the mapping's `order` makes of a document; `None` where it names no field or one of them is absent.
+    pub fn order_of(&self, _extraction: &Extraction) -> Option<Arc<str>> {
+        None
     }
 
     /// Asks about a record that was admitted.

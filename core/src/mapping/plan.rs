@@ -47,6 +47,77 @@ pub struct Mapping {
     pub durability: Durability,
     /// Longest wait of a sync caller. From `ask.deadline`, else 30 s.
     pub deadline: Duration,
+    /// How its jobs are handled: order, tickets, reviews, and where results go.
+    pub handling: Handling,
+}
+
+/// How the jobs of a flow are handled.
+pub struct Handling {
+    /// Where results go besides to a caller who waits; `None`: `reply`.
+    pub deliver: Option<Channel>,
+    /// When a caller gets a ticket instead of a result.
+    pub tickets: Tickets,
+    /// What is written to a caller who gets a ticket, in the caller's form; `None`: a ticket in the protocol's own form.
+    pub pending: Option<Return>,
+    /// Fields whose values order jobs: those with the same values are worked on one after the other. Empty: in no order.
+    pub order: Vec<Slot>,
+    /// Most jobs of this flow that are worked on at once in one process; `None`: as many as the process takes.
+    pub concurrency: Option<std::num::NonZeroUsize>,
+    /// Longest time from acceptance to the start of the work of a job that nobody waits for; work that can not start
+    /// within half of it is refused at once. 24 h when the mapping says none.
+    pub patience: Duration,
+    /// How a person decides; `None`: what needs a person is answered as `review`, and that is the result.
+    pub review: Option<ReviewPlan>,
+}
+
+impl Default for Handling {
+    fn default() -> Self {
+        Self {
+            deliver: None,
+            tickets: Tickets::default(),
+            pending: None,
+            order: Vec::new(),
+            concurrency: None,
+            patience: Duration::from_secs(24 * 3600),
+            review: None,
+        }
+    }
+}
+
+/// When a caller gets a ticket instead of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tickets {
+    /// When it asks for one (`Prefer: respond-async`, a `ReplyTo`). The default of a durable flow.
+    #[default]
+    Asked,
+    /// Also when the deadline passes without a result.
+    Late,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How a person decides what the gate or `accept` left to one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewPlan {
+    /// How long a person has; `None`: for ever.
+    pub within: Option<Duration>,
+    /// What happens then.
+    pub lapse: Lapse,
+}
+
+/// What happens when nobody decides in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lapse {
+    /// The fallback list answers: all of it for a record whose answer was in doubt or missing; for one that the gate held
+    /// back its fixed answer alone, for no model may see that record. Without one that fits: as `Review`.
+    #[default]
+    Fallback,
+    /// It is answered as `review`.
+    Review,
+    /// It is refused.
+    Reject,
 }
 
 /// Whether an accepted document survives a crash.
@@ -64,7 +135,7 @@ pub enum Durability {
 pub struct Channel {
     /// The word: `soap`.
     pub kind: Arc<str>,
-    /// Its settings, e.g. `service`, `operation`.
+    /// Its settings, e.g. `service`, `operation`. The items of a list are one setting each, of the same name.
     pub settings: Vec<(String, String)>,
     /// Where it stands in the file.
     pub span: Span,
@@ -74,6 +145,11 @@ impl Channel {
     /// A setting by name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every setting of this name: the items of a list.
+    pub fn all<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c str> {
+        self.settings.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 

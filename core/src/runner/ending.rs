@@ -19,7 +19,7 @@ pub(super) async fn keep(store: &dyn JobStore, lease: Lease, reply: &Reply) -> R
     let (mut pause, mut tries) = (STORE_AGAIN, 1);
     let fault = loop {
         match store.answer(Lease { job, token }, reply.clone()).await {
-            Ok(()) => return Ok(()),
+            Ok(_) => return Ok(()),
             Err(fault) if !may_be_retried(&fault) || tries >= STORE_TRIES => break fault,
             Err(fault) => tracing::warn!(%job, %fault, tries, "a result is not stored yet"),
         }
@@ -36,9 +36,9 @@ pub(super) async fn keep(store: &dyn JobStore, lease: Lease, reply: &Reply) -> R
 pub(super) async fn end(store: &dyn JobStore, lease: Lease, attempt: u32, fault: &Fault) {
     let id = lease.job;
     let ended = if may_be_retried(fault) && attempt < ATTEMPTS {
-        store.release(lease, backoff(attempt, fault.recovery)).await
+        store.release(lease, backoff(attempt, fault.recovery), false).await
     } else {
-        store.bury(lease, fault.to_string()).await
+        store.bury(lease, fault.to_string(), Vec::new()).await.map(drop)
     };
     if let Err(fault) = ended {
         tracing::error!(job = %id, %fault, "the end of a job could not be stored");
@@ -62,7 +62,7 @@ pub(super) async fn lose(store: &Arc<dyn JobStore>, lease: &Lease) -> Fault {
 pub(super) fn attempts(state: &JobState) -> u32 {
     match state {
         JobState::Leased { attempt } | JobState::Queued { attempt, .. } => *attempt,
-        JobState::Answered { .. } | JobState::Returned { .. } | JobState::Dead { .. } => 1,
+        _ => 1,
     }
 }
 

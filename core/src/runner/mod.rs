@@ -25,9 +25,9 @@ use crate::{
     document::Document,
     fault::{Fault, FaultCode, Recovery},
     flow::Flow,
-    job::{Claimed, Job, JobId, JobState, Lease, Reply, Submission},
+    job::{Claimed, Job, JobId, JobState, Lease, Place, Reply, ReturnAddress, Submission},
     mapping::plan::Durability,
-    ports::{Extraction, JobStore},
+    ports::{Extraction, JobStore, Returner, Source},
 };
 
 /// How often a job is tried before it is given up.
@@ -60,6 +60,72 @@ impl Default for RunnerSettings {
     }
 }
 
+/// What a runner works with.
+pub struct Parts {
+    /// The flows, by the position that [`Request::flow`] takes.
+    pub flows: Vec<Arc<Flow>>,
+    /// Where jobs are kept; `None`: nowhere.
+    pub store: Option<Arc<dyn JobStore>>,
+    /// Where documents arrive by themselves.
+    pub sources: Vec<Fed>,
+    /// What sends results.
+    pub returners: Vec<Arc<dyn Returner>>,
+    /// Where the results of each flow go that has a `deliver` of its own, by the flow's position.
+    pub deliver: Vec<Option<Place>>,
+    /// What an operator sets.
+    pub settings: RunnerSettings,
+}
+
+impl Parts {
+    /// Flows that are only called.
+    pub fn called(flows: Vec<Arc<Flow>>, store: Option<Arc<dyn JobStore>>) -> Self {
+        let (sources, returners, deliver) = (Vec::new(), Vec::new(), Vec::new());
+        Self { flows, store, sources, returners, deliver, settings: RunnerSettings::default() }
+    }
+}
+
+/// A source and the flow that it feeds.
+pub struct Fed {
+    /// Position of the flow.
+    pub flow: usize,
+    /// The source.
+    pub source: Arc<dyn Source>,
+}
+
+/// A document for a flow.
+pub struct Request {
+    /// Position of the flow.
+    pub flow: usize,
+    /// The document.
+    pub document: Document,
+    /// What was read from it.
+    pub extraction: Extraction,
+    /// How long its sender waits.
+    pub wait: Wait,
+    /// Where the result goes; the flow's own `deliver` comes first.
+    pub return_to: Option<ReturnAddress>,
+}
+
+/// How long a sender waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// For the result, at the longest for the flow's deadline; then as the mapping's `async` says.
+    Result,
+    /// For the result, at the longest this long and the flow's deadline; then it gets a ticket.
+    AtMost(Duration),
+    /// Until the job is durable.
+    Ticket,
+}
+
+/// What a sender gets.
+#[derive(Debug)]
+pub enum Called {
+    /// The result, or what is said while a person decides.
+    Replied(JobId, Arc<Reply>),
+    /// A ticket: the job is durable and its result can be asked for.
+    Ticket(JobId),
+}
+
 /// Owns every task of the process.
 pub struct Runner {
     flows: Vec<Arc<Flow>>,
@@ -73,11 +139,8 @@ pub struct Runner {
 impl Runner {
     /// Starts the runner: interrupted jobs of the store are finished in the background. Must be called inside a tokio
     /// runtime.
-    pub fn start(
-        flows: Vec<Arc<Flow>>,
-        store: Option<Arc<dyn JobStore>>,
-        settings: RunnerSettings,
-    ) -> Arc<Self> {
+    pub fn start(parts: Parts) -> Arc<Self> {
+        let Parts { flows, store, settings, .. } = parts;
         let runner = Arc::new(Self {
             flows,
             store,
@@ -108,12 +171,8 @@ impl Runner {
 
     /// Accepts a document for a flow and waits for its result, at the longest for the flow's deadline. Dropping the
     /// future drops the waiting, never the job.
-    pub async fn call(
-        self: &Arc<Self>,
-        flow: usize,
-        mut document: Document,
-        extraction: Extraction,
-    ) -> Result<(JobId, Arc<Reply>), Fault> {
+    pub async fn call(self: &Arc<Self>, request: Request) -> Result<Called, Fault> {
+        let Request { flow, mut document, extraction, .. } = request;
         let flow =
             self.flows.get(flow).ok_or_else(|| Fault::new(FaultCode::NotFound, "there is no such flow"))?;
         let permit = self.permit()?;
@@ -127,16 +186,17 @@ impl Runner {
             Durability::Full => self.store.clone(),
             Durability::None => None,
         };
-        match (store, work.document.key.is_some()) {
-            (Some(store), _) => self.call_durably(store, work).await,
-            (None, true) => self.call_once(work).await,
+        let (id, reply) = match (store, work.document.key.is_some()) {
+            (Some(store), _) => self.call_durably(store, work).await?,
+            (None, true) => self.call_once(work).await?,
             (None, false) => {
                 let id = JobId::fresh();
                 // Cancel-safe: nothing was accepted that would have to be finished.
                 let reply = within(until, work.run(id)).await?;
-                Ok((id, Arc::new(reply)))
+                (id, Arc::new(reply))
             }
-        }
+        };
+        Ok(Called::Replied(id, reply))
     }
 
     fn permit(&self) -> Result<OwnedSemaphorePermit, Fault> {
@@ -174,6 +234,7 @@ impl Runner {
                 drop(working);
                 (job.id, self.await_known(&store, *job, until).await?)
             }
+            Submission::Queued(job) => return Err(late(job)),
             Submission::Conflict(other) => return Err(conflict(other)),
         };
         store.returned_soon(id);
@@ -224,12 +285,13 @@ impl Runner {
                 Some(JobState::Answered { reply } | JobState::Returned { reply }) => {
                     return Ok(Arc::new(reply));
                 }
-                Some(JobState::Dead { cause }) => {
+                Some(JobState::Dead { cause, .. }) => {
                     // Its own code, and nothing to wait for: asking again changes nothing.
                     let code = FaultCode::ALL.into_iter().find(|it| cause.starts_with(it.code()));
                     let code = code.unwrap_or(FaultCode::Internal);
                     return Err(Fault::new(code, format!("the job {id} was given up: {cause}")));
                 }
+                Some(JobState::InReview { reply, .. }) => return Ok(Arc::new(reply)),
                 Some(JobState::Queued { .. } | JobState::Leased { .. }) => {}
                 None => return Err(Fault::new(FaultCode::NotFound, format!("the job {id} is gone"))),
             }
@@ -281,6 +343,7 @@ impl Runner {
     /// one that takes long, or panics, stands in no other's way.
     async fn resume(self: Arc<Self>, store: Arc<dyn JobStore>) {
         let places = Arc::new(Semaphore::new(BATCH));
+        let names: Vec<_> = self.flows.iter().map(|it| Arc::clone(&it.mapping.name)).collect();
         while !self.tasks.is_draining() {
             // Cancel-safe: a place that is not taken goes to the next who waits.
             let place = tokio::select! {
@@ -290,7 +353,7 @@ impl Runner {
             let Ok(place) = place else { return };
             let mut free = vec![place];
             free.extend(std::iter::from_fn(|| Arc::clone(&places).try_acquire_owned().ok()));
-            let claimed = match store.claim(free.len()).await {
+            let claimed = match store.claim(&names, free.len()).await {
                 Ok(claimed) => claimed,
                 Err(fault) => {
                     tracing::error!(%fault, cause = cause(&fault), "the store could not be asked for work");
@@ -315,7 +378,7 @@ impl Runner {
     }
 
     async fn finish(&self, store: &Arc<dyn JobStore>, claimed: Claimed) {
-        let Claimed { lease, job } = claimed;
+        let Claimed { lease, job, .. } = claimed;
         let (id, attempt) = (job.id, attempts(&job.state));
         let found = self.flows.iter().find(|flow| flow.mapping.name == job.flow);
         let prepared = match found {

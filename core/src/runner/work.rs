@@ -13,8 +13,8 @@ use crate::{
     document::{Document, Hash, IdempotencyKey},
     fault::{Fault, FaultCode, Recovery},
     finding::Outcome,
-    flow::Flow,
-    job::{JobId, JobState, NewJob, Reply, Submission},
+    flow::{Ended, Flow, Progress},
+    job::{JobId, JobState, NewJob, Reply, Submission, Suspension},
     ports::{Extraction, JobStore},
 };
 
@@ -51,10 +51,15 @@ impl Work {
     pub(super) async fn run(self, ticket: JobId) -> Result<Reply, Fault> {
         let reserve = (self.flow.mapping.deadline / 20).min(Duration::from_millis(200));
         let Self { flow, document, extraction, until, permit, .. } = self;
-        let running = flow.run(&document, extraction, ticket, until - reserve);
+        let running = flow.run(&document, extraction, Progress::fresh(ticket, until - reserve));
         // What a panic leaves behind is dropped with the future; flows share nothing that it could have broken.
         let result = AssertUnwindSafe(running).catch_unwind().await;
         drop(permit);
+        let result = result.map(|it| {
+            it.map(|ended| match ended {
+                Ended::Reply(reply) | Ended::Review(Suspension { reply, .. }) => reply,
+            })
+        });
         result.unwrap_or_else(|_| {
             tracing::error!(job = %ticket, flow = %flow.mapping.name, "the work on a document panicked");
             let fault = Fault::new(FaultCode::Internal, "the work on this document ended without a result");
@@ -72,16 +77,11 @@ pub(super) async fn submit(
     let mut refused = 0_u32;
     let fingerprint = work.fingerprint();
     loop {
-        let job = NewJob {
-            id,
-            flow: Arc::clone(&work.flow.mapping.name),
-            document: work.document.clone(),
-            fingerprint,
-        };
+        let job = NewJob::new(id, Arc::clone(&work.flow.mapping.name), work.document.clone(), fingerprint);
         let submission = within(work.until, store.submit(job)).await?;
         refused = refused.saturating_add(1);
         let is_closed = match &submission {
-            Submission::Accepted(_) => false,
+            Submission::Accepted(_) | Submission::Queued(_) => false,
             // Without a result there is nothing to give twice: the document may be sent again.
             Submission::Known(job) => matches!(job.state, JobState::Dead { .. }),
             Submission::Conflict(other) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    document::Document,
+    document::{AttributeKind, Document},
     finding::Check,
     interpret::{Codec, Reading},
     mapping::{
@@ -245,6 +245,7 @@ impl<'t> Reader<'t, '_> {
             let found = match address {
                 Address::Path(path) => self.value(path, field, base),
                 Address::Meta(meta) => self.meta(*meta),
+                Address::Attribute(kind, name) => self.attribute(*kind, name, address),
             };
             let is_last = at + 1 == addresses.len();
             let is_empty = match &found {
@@ -294,6 +295,14 @@ impl<'t> Reader<'t, '_> {
             Hit::Attribute(_, _, value) => value,
         };
         RawField::Text { text: trim(text).into(), origin }
+    }
+
+    fn attribute(&self, kind: AttributeKind, name: &str, address: &Address) -> RawField {
+        let origin = Origin::Attribute(address.to_string().into());
+        match self.document.attribute(kind, name) {
+            Some(text) => RawField::Text { text: trim(text).into(), origin },
+            None => RawField::Absent { at: Some(origin) },
+        }
     }
 
     fn meta(&self, meta: Meta) -> RawField {

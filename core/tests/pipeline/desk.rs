@@ -8,7 +8,7 @@ use vestibule_core::{
     document::Document,
     fault::Fault,
     flow::{
-        Flow,
+        Ended, Flow, Progress,
         written::{Written, WrittenItem},
     },
     job::{JobId, Reply, ReplyBody},
@@ -174,7 +174,11 @@ pub fn document(text: &str) -> Document {
 pub async fn run(flow: &Flow, text: &str) -> Result<Reply, Fault> {
     let document = document(text);
     let extraction = flow.extract(&document)?;
-    flow.run(&document, extraction, JobId::fresh(), Instant::now() + Duration::from_secs(2)).await
+    let progress = Progress::fresh(JobId::fresh(), Instant::now() + Duration::from_secs(2));
+    match flow.run(&document, extraction, progress).await? {
+        Ended::Reply(reply) => Ok(reply),
+        Ended::Review(suspension) => Ok(suspension.reply),
+    }
 }
 
 /// The same where nothing is asked.

@@ -16,9 +16,12 @@ use vestibule_core::{
     document::{Document, IdempotencyKey},
     fault::{Fault, FaultCode, Recovery},
     gate::Admitted,
-    job::{Claimed, Job, JobFilter, JobId, JobState, Lease, NewJob, Reply, Submission},
+    job::{
+        Census, Checkpoint, Claimed, Decision, Job, JobFilter, JobId, JobState, Lease, NewJob, Remark, Reply,
+        Submission, Suspension, Sweep,
+    },
     ports::{JobStore, Model},
-    runner::{Runner, RunnerSettings},
+    runner::{Called, Parts, Request, Runner, RunnerSettings, Wait},
 };
 use vestibule_testkit::{
     MemoryStore, ScriptedModel, Step,
@@ -47,7 +50,7 @@ fn model(steps: impl IntoIterator<Item = Step>) -> Arc<ScriptedModel> {
 
 fn start(rest: &str, model: Arc<dyn Model>, store: Option<Arc<dyn JobStore>>) -> Arc<Runner> {
     let flow = flow(&format!("{RECORD}{ASKS}{rest}"), vec![model]);
-    Runner::start(vec![Arc::new(flow)], store, RunnerSettings::default())
+    Runner::start(Parts::called(vec![Arc::new(flow)], store))
 }
 
 fn keyed(key: &str, text: &str) -> Document {
@@ -56,7 +59,11 @@ fn keyed(key: &str, text: &str) -> Document {
 
 async fn call(runner: &Arc<Runner>, document: Document) -> Result<(JobId, Arc<Reply>), Fault> {
     let extraction = runner.flows()[0].extract(&document)?;
-    runner.call(0, document, extraction).await
+    let request = Request { flow: 0, document, extraction, wait: Wait::Result, return_to: None };
+    match runner.call(request).await? {
+        Called::Replied(id, reply) => Ok((id, reply)),
+        Called::Ticket(id) => panic!("a ticket: {id}"),
+    }
 }
 
 async fn states(store: &Arc<dyn JobStore>) -> Vec<&'static str> {
@@ -88,7 +95,7 @@ async fn the_key_of_a_mapping_counts_where_the_transport_has_none() {
     let model = model([good()]);
     let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
     let flow = flow(&format!("{CLAIMS}{ASKS}{BACK}"), vec![model.clone()]);
-    let runner = Runner::start(vec![Arc::new(flow)], Some(store), RunnerSettings::default());
+    let runner = Runner::start(Parts::called(vec![Arc::new(flow)], Some(store)));
     let claim = |a: &str, n: &str| document(&format!("<C><A>{a}</A><N>{n}</N></C>"));
     let (first, _) = call(&runner, claim("1", "2")).await.unwrap();
     let (second, _) = call(&runner, claim("1", "2")).await.unwrap();
@@ -122,7 +129,7 @@ async fn a_refused_document_can_be_corrected_under_its_business_key() {
         let model = model([good()]);
         let flow = flow(&format!("{record}{ASKS}{BACK}{durability}"), vec![model.clone()]);
         let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
-        let runner = Runner::start(vec![Arc::new(flow)], Some(store), RunnerSettings::default());
+        let runner = Runner::start(Parts::called(vec![Arc::new(flow)], Some(store)));
         let claim = |n: i32| document(&format!("<C><A>C1</A><N>{n}</N></C>"));
         let (wrong, refused) = call(&runner, claim(-1)).await.unwrap();
         assert_eq!(written(&refused), format!("Prio=-; Status=reject; Ticket={wrong}"), "{durability}");
@@ -181,7 +188,7 @@ async fn an_interrupted_job_is_finished_after_the_start() {
     let store: Arc<dyn JobStore> = Arc::new(MemoryStore::new(Duration::from_millis(20)));
     for (key, flow) in [("one", "desk"), ("two", "desk"), ("other", "not-served")] {
         let (document, id) = (keyed(key, "<C/>"), JobId::fresh());
-        let job = NewJob { id, flow: flow.into(), fingerprint: document.digest(), document };
+        let job = NewJob::new(id, flow.into(), document.clone(), document.digest());
         assert!(matches!(store.submit(job).await.unwrap(), Submission::Accepted(_)));
     }
     std::thread::sleep(Duration::from_millis(40));
@@ -221,7 +228,7 @@ async fn a_document_that_was_given_up_can_be_sent_again_under_its_business_key()
     let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
     let record = CLAIMS.replace("key: [a, n]", "key: a");
     let flow = flow(&format!("{record}{ASKS}{MUTE}"), vec![model.clone()]);
-    let runner = Runner::start(vec![Arc::new(flow)], Some(store), RunnerSettings::default());
+    let runner = Runner::start(Parts::called(vec![Arc::new(flow)], Some(store)));
     let claim = |n: i32| document(&format!("<C><A>C1</A><N>{n}</N></C>"));
     assert_eq!(call(&runner, claim(1)).await.unwrap_err().code, FaultCode::Model);
     let (again, reply) = call(&runner, claim(1)).await.unwrap();
@@ -265,8 +272,10 @@ async fn a_drain_waits_for_what_is_under_way_and_takes_nothing_more() {
 async fn more_calls_than_there_is_room_for_are_turned_away() {
     let flow = flow(&format!("{RECORD}{ASKS}{BACK}"), vec![model([slow(300)])]);
     let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
-    let runner =
-        Runner::start(vec![Arc::new(flow)], Some(Arc::clone(&store)), RunnerSettings { most_calls: 2 });
+    let runner = Runner::start(Parts {
+        settings: RunnerSettings { most_calls: 2 },
+        ..Parts::called(vec![Arc::new(flow)], Some(Arc::clone(&store)))
+    });
     let results = join_all((0..3).map(|_| call(&runner, document("<C/>")))).await;
     let faults: Vec<_> =
         results.into_iter().filter_map(Result::err).map(|it| (it.code, it.recovery)).collect();
@@ -367,8 +376,7 @@ async fn a_document_that_panics_after_the_restart_stops_no_other_and_is_given_up
     let store: Arc<dyn JobStore> = Arc::new(MemoryStore::new(Duration::ZERO));
     for text in ["<panic/>", "<C/>"] {
         let document = document(text);
-        let job =
-            NewJob { id: JobId::fresh(), flow: "desk".into(), fingerprint: document.digest(), document };
+        let job = NewJob::new(JobId::fresh(), "desk".into(), document.clone(), document.digest());
         store.submit(job).await.unwrap();
     }
     let _runner = start(BACK, model([good()]), Some(Arc::clone(&store)));
@@ -414,49 +422,107 @@ struct Flaky {
 }
 
 impl JobStore for Flaky {
-    fn submit(&self, job: NewJob) -> BoxFuture<'_, Result<Submission, Fault>> {
-        if self.hangs { Box::pin(std::future::pending()) } else { self.inner.submit(job) }
+    fn submit_all(&self, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<Result<Submission, Fault>>, Fault>> {
+        if self.hangs { Box::pin(std::future::pending()) } else { self.inner.submit_all(jobs) }
     }
-    fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<(), Fault>> {
+    fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<Option<Lease>, Fault>> {
         Box::pin(async move {
             let fails = self.failures.load(Ordering::SeqCst) > 0;
             if fails {
                 self.failures.fetch_sub(1, Ordering::SeqCst);
             }
-            if !fails || self.keeps {
-                self.inner.answer(lease, reply).await?;
-            }
+            let kept = match !fails || self.keeps {
+                true => self.inner.answer(lease, reply).await?,
+                false => None,
+            };
             match fails {
                 true => Err(Fault::new(FaultCode::Store, "the disk is full").recovery(Recovery::Retry)),
-                false => Ok(()),
+                false => Ok(kept),
             }
         })
+    }
+    fn checkpoint<'a>(
+        &'a self,
+        lease: &'a Lease,
+        answers: Vec<Checkpoint>,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        self.inner.checkpoint(lease, answers)
+    }
+    fn suspend(&self, lease: Lease, suspension: Suspension) -> BoxFuture<'_, Result<(), Fault>> {
+        self.inner.suspend(lease, suspension)
     }
     fn returned(&self, job: JobId) -> BoxFuture<'_, Result<(), Fault>> {
         self.inner.returned(job)
     }
-    fn returned_soon(&self, job: JobId) {
-        self.inner.returned_soon(job);
+    fn release(&self, lease: Lease, delay: Duration, untried: bool) -> BoxFuture<'_, Result<(), Fault>> {
+        self.inner.release(lease, delay, untried)
     }
-    fn release(&self, lease: Lease, delay: Duration) -> BoxFuture<'_, Result<(), Fault>> {
-        self.inner.release(lease, delay)
+    fn bury(
+        &self,
+        lease: Lease,
+        cause: String,
+        findings: Vec<Remark>,
+    ) -> BoxFuture<'_, Result<Option<Lease>, Fault>> {
+        self.inner.bury(lease, cause, findings)
     }
-    fn bury(&self, lease: Lease, cause: String) -> BoxFuture<'_, Result<(), Fault>> {
-        self.inner.bury(lease, cause)
+    fn delivered(&self, lease: Lease) -> BoxFuture<'_, Result<(), Fault>> {
+        self.inner.delivered(lease)
     }
-    fn claim(&self, most: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>> {
-        self.inner.claim(most)
+    fn redeliver(&self, lease: Lease, delay: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        self.inner.redeliver(lease, delay)
+    }
+    fn undeliverable(&self, lease: Lease, cause: String) -> BoxFuture<'_, Result<(), Fault>> {
+        self.inner.undeliverable(lease, cause)
+    }
+    fn claim<'a>(&'a self, flows: &'a [Arc<str>], most: usize) -> BoxFuture<'a, Result<Vec<Claimed>, Fault>> {
+        self.inner.claim(flows, most)
+    }
+    fn claim_deliveries(&self, most: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>> {
+        self.inner.claim_deliveries(most)
     }
     fn renew<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Fault>> {
         self.inner.renew(lease)
     }
+    fn retry(&self, job: JobId) -> BoxFuture<'_, Result<bool, Fault>> {
+        self.inner.retry(job)
+    }
+    fn cancel(&self, job: JobId, cause: String) -> BoxFuture<'_, Result<bool, Fault>> {
+        self.inner.cancel(job, cause)
+    }
+    fn hold(&self, job: JobId, by: String, lasts: Duration) -> BoxFuture<'_, Result<bool, Fault>> {
+        self.inner.hold(job, by, lasts)
+    }
+    fn decide(&self, job: JobId, decisions: Vec<Decision>) -> BoxFuture<'_, Result<bool, Fault>> {
+        self.inner.decide(job, decisions)
+    }
+    fn sweep(&self, sweep: Sweep) -> BoxFuture<'_, Result<u64, Fault>> {
+        self.inner.sweep(sweep)
+    }
+    fn census(&self) -> BoxFuture<'_, Result<Vec<Census>, Fault>> {
+        self.inner.census()
+    }
+    fn lead<'a>(&'a self, role: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
+        self.inner.lead(role)
+    }
     fn find(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, Fault>> {
         self.inner.find(id)
+    }
+    fn checkpoints(&self, id: JobId) -> BoxFuture<'_, Result<Vec<Checkpoint>, Fault>> {
+        self.inner.checkpoints(id)
     }
     fn list(&self, filter: JobFilter) -> BoxFuture<'_, Result<Vec<Job>, Fault>> {
         self.inner.list(filter)
     }
     fn ready(&self) -> BoxFuture<'_, Result<(), Fault>> {
         self.inner.ready()
+    }
+    fn returned_soon(&self, job: JobId) {
+        self.inner.returned_soon(job);
+    }
+    fn delivered_soon(&self, lease: Lease) {
+        self.inner.delivered_soon(lease);
+    }
+    fn woken(&self) -> BoxFuture<'_, ()> {
+        self.inner.woken()
     }
 }

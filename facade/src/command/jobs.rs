@@ -89,7 +89,7 @@ impl List {
     fn run(self) -> Result<End, Stop> {
         let store = open(&self.dir)?;
         let most = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let filter = JobFilter { state: self.state, flow: self.flow, most };
+        let filter = JobFilter { state: self.state, flow: self.flow, most, ..JobFilter::default() };
         let jobs = store.list(&filter).map_err(|fault| unread(&fault))?;
         if self.json {
             let lines: String = jobs.iter().map(|job| format!("{}\n", without_payload(job))).collect();
@@ -141,7 +141,7 @@ impl Show {
         if let Some(key) = &job.document.key {
             rows.push(words(["key", &screen::one_line(key.as_str(), 255)]));
         }
-        if let JobState::Dead { cause } = &job.state {
+        if let JobState::Dead { cause, .. } = &job.state {
             rows.push(words(["cause", &screen::one_line(cause, 400)]));
         }
         let mut text = String::new();

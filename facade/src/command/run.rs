@@ -17,7 +17,7 @@ use vestibule_core::{
     job::{JobId, Reply, ReplyBody},
     mapping::plan::Durability,
     ports::Extraction,
-    runner::{Runner, RunnerSettings},
+    runner::{Called, Parts, Request, Runner, Wait},
 };
 
 use super::{
@@ -92,7 +92,7 @@ impl Run {
         let end = runtime.block_on(async {
             let mut signals =
                 Signals::listen().map_err(|error| Stop::not_reachable(format!("signals: {error}")))?;
-            let runner = Runner::start(house.flows.clone(), shared, RunnerSettings::default());
+            let runner = Runner::start(Parts::called(house.flows.clone(), shared));
             // Dropping the work drops the waiting only: what was accepted is finished by the runner.
             let keys = Keys::of(house.flows.get(flow), self.again);
             let end = tokio::select! {
@@ -228,7 +228,11 @@ async fn finish<'f>(runner: &Arc<Runner>, flow: usize, file: &'f Path, keys: &Ke
         let extraction =
             tokio::task::block_in_place(|| plan.extract(&document)).map_err(|fault| said(&fault))?;
         document.key = keys.key(plan, &document, &extraction);
-        runner.call(flow, document, extraction).await.map_err(|fault| said(&fault))
+        let request = Request { flow, document, extraction, wait: Wait::Result, return_to: None };
+        match runner.call(request).await.map_err(|fault| said(&fault))? {
+            Called::Replied(ticket, reply) => Ok((ticket, reply)),
+            Called::Ticket(ticket) => Err(format!("accepted as {ticket}, without a result yet")),
+        }
     };
     Finished { file, result: result.await }
 }

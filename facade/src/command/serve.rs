@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use clap::Args;
-use vestibule_core::runner::{Runner, RunnerSettings};
+use vestibule_core::runner::{Parts, Runner, RunnerSettings};
 
 use super::{
     End, Stop,
@@ -79,7 +79,7 @@ impl Serve {
         let (flows, services) = (house.flows.len(), house.services.len());
         let store = store.map(|it| Arc::clone(&it.store));
         let settings = RunnerSettings { most_calls: config.limits.calls };
-        let runner = Runner::start(house.flows.clone(), store.clone(), settings);
+        let runner = Runner::start(Parts { settings, ..Parts::called(house.flows.clone(), store.clone()) });
         let front = Front::new(house, Arc::clone(&runner), store, config.limits, config.public_url.clone());
         screen::tell(&format!(
             "listening on http://{} ({flows} flow{}, {services} service{}) in {} ms",

@@ -71,7 +71,8 @@ pub fn job_json(job: &Job) -> Value {
             out.insert("attempt".into(), (*attempt).into());
         }
         JobState::Answered { reply } | JobState::Returned { reply } => add_reply(&mut out, reply),
-        JobState::Dead { cause } => {
+        JobState::InReview { .. } => {}
+        JobState::Dead { cause, .. } => {
             out.insert("cause".into(), cause.as_str().into());
         }
     }

@@ -44,7 +44,7 @@ impl<'a> Problem<'a> {
             code: Some(fault.code.code()),
             detail: &fault.message,
             place: fault.place.as_deref(),
-            ticket: None,
+            ticket: fault.ticket.map(|it| it.to_string()),
             findings: &[],
             retry_after: match fault.recovery {
                 Recovery::RetryAfter(wait) => Some(wait.as_secs().max(1)),
@@ -117,6 +117,9 @@ pub fn status(code: FaultCode) -> StatusCode {
         FaultCode::NotFound => StatusCode::NOT_FOUND,
         FaultCode::Deadline => StatusCode::GATEWAY_TIMEOUT,
         FaultCode::Model | FaultCode::Store | FaultCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        FaultCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        FaultCode::Cancelled => StatusCode::GONE,
+        FaultCode::Undeliverable => StatusCode::BAD_GATEWAY,
         FaultCode::Unwritable | FaultCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -11,7 +11,7 @@ use hyper::{
 use jiff::Timestamp;
 use vestibule_core::{
     fault::{Fault, FaultCode, Recovery},
-    ports::{Call, CallContext, Service, WireRequest},
+    ports::{Call, CallContext, Service, Understood, WireRequest},
 };
 
 use super::{
@@ -123,7 +123,8 @@ async fn post(
         service.accept(&request)
     };
     let mut call = match accepted {
-        Ok(call) => call,
+        Ok(Understood::Call(call)) => *call,
+        Ok(Understood::GetResult(context, _)) => return answer::of_wire(service.result(&context, None)),
         Err(reply) => return answer::of_wire(reply),
     };
     match incoming::idempotency_key(&parts.headers) {

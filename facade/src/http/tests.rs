@@ -11,10 +11,10 @@ use tokio::{
 };
 use vestibule_core::{
     fault::Fault,
-    job::{JobId, Reply},
-    ports::{Call, CallContext, Service, WireReply, WireRequest},
+    job::{Job, JobId, Reply, ReplyBody},
+    ports::{CallContext, Service, Understood, WireReply, WireRequest},
     registry::Registry,
-    runner::{Runner, RunnerSettings},
+    runner::{Parts, Runner},
 };
 
 use super::{Patience, listener::Listener};
@@ -32,7 +32,7 @@ fn wire(status: u16, body: impl Into<Bytes>) -> WireReply {
 }
 
 impl Service for Echo {
-    fn accept(&self, request: &WireRequest) -> Result<Call, WireReply> {
+    fn accept(&self, request: &WireRequest) -> Result<Understood, WireReply> {
         match &request.body[..] {
             b"panic" => panic!("on demand"),
             b"slow" => std::thread::sleep(Duration::from_millis(300)),
@@ -43,6 +43,14 @@ impl Service for Echo {
 
     fn reply(&self, _: &CallContext, _: &Reply, _: JobId) -> WireReply {
         wire(200, "reply")
+    }
+
+    fn ticket(&self, _: &CallContext, ticket: JobId, _: Option<&ReplyBody>) -> WireReply {
+        wire(202, format!("ticket {ticket}"))
+    }
+
+    fn result(&self, _: &CallContext, job: Option<&Job>) -> WireReply {
+        wire(200, job.map_or("no job", |it| it.state.word()))
     }
 
     fn fault(&self, _: &CallContext, fault: &Fault) -> WireReply {
@@ -66,7 +74,7 @@ async fn serve(limits: Limits) -> Server {
 }
 
 async fn serve_house(house: House, limits: Limits) -> Server {
-    let runner = Runner::start(house.flows.clone(), None, RunnerSettings::default());
+    let runner = Runner::start(Parts::called(house.flows.clone(), None));
     let patience = Patience { header: limits.header, drain: limits.drain };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener::bind(any, limits.connections, patience).await.unwrap();

@@ -33,12 +33,7 @@ pub fn job(key: Option<&str>, bytes: &[u8]) -> NewJob {
 
 /// A job of this flow.
 pub fn job_of(flow: &str, key: Option<&str>, bytes: &[u8]) -> NewJob {
-    NewJob {
-        id: JobId::fresh(),
-        flow: flow.into(),
-        document: document(key, bytes),
-        fingerprint: Hash::of(bytes),
-    }
+    NewJob::new(JobId::fresh(), flow.into(), document(key, bytes), Hash::of(bytes))
 }
 
 /// A written reply with one remark.

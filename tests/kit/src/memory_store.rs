@@ -1,7 +1,7 @@
 //! The fake job store: the port's semantics over a vector, for tests of everything above the store.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -10,7 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use vestibule_core::{
     document::Hash,
     fault::{Fault, FaultCode, Recovery},
-    job::{Claimed, Job, JobFilter, JobId, JobState, Lease, NewJob, Reply, Submission},
+    job::{
+        Census, Checkpoint, Claimed, Decision, Delivery, Job, JobFilter, JobId, JobState, Lease, NewJob,
+        Remark, Reply, Submission, Suspension, Sweep,
+    },
     ports::JobStore,
 };
 
@@ -135,8 +138,18 @@ impl MemoryStore {
         }
         let now = Timestamp::now();
         let state = JobState::Leased { attempt: 1 };
-        let job =
-            Job { id: new.id, flow: new.flow, document: new.document, state, accepted: now, changed: now };
+        let job = Job {
+            id: new.id,
+            flow: new.flow,
+            document: new.document,
+            state,
+            accepted: now,
+            changed: now,
+            order: new.order,
+            return_to: new.return_to,
+            delivery: Delivery::Nothing,
+            decisions: Vec::new(),
+        };
         let due = later(now, self.lease);
         entries.push(Entry { job, fingerprint: new.fingerprint, token: 1, attempt: 1, due });
         Ok(Submission::Accepted(Lease { job: new.id, token: 1 }))
@@ -166,7 +179,10 @@ impl MemoryStore {
             JobState::Leased { .. } => {
                 self.has(Mistake::ClaimsLeased) || (it.due <= now && !self.has(Mistake::KeepsLostLeases))
             }
-            JobState::Answered { .. } | JobState::Returned { .. } | JobState::Dead { .. } => false,
+            JobState::InReview { .. }
+            | JobState::Answered { .. }
+            | JobState::Returned { .. }
+            | JobState::Dead { .. } => false,
         };
         let mut due: Vec<_> = entries.iter_mut().filter(claimable).collect();
         due.sort_by_key(|it| it.due);
@@ -179,7 +195,11 @@ impl MemoryStore {
             entry.due = later(now, self.lease);
             entry.job.state = JobState::Leased { attempt: entry.attempt };
             entry.job.changed = now;
-            Claimed { lease: Lease { job: entry.job.id, token: entry.token }, job: entry.job.clone() }
+            Claimed {
+                lease: Lease { job: entry.job.id, token: entry.token },
+                job: entry.job.clone(),
+                checkpoints: Vec::new(),
+            }
         };
         due.into_iter().take(most).map(lease).collect()
     }
@@ -239,9 +259,75 @@ impl JobStore for MemoryStore {
         done(self.accept(job))
     }
 
-    fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<(), Fault>> {
+    fn submit_all(&self, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<Result<Submission, Fault>>, Fault>> {
+        done(Ok(jobs.into_iter().map(|it| self.accept(it)).collect()))
+    }
+
+    fn checkpoint<'a>(&'a self, _: &'a Lease, _: Vec<Checkpoint>) -> BoxFuture<'a, Result<(), Fault>> {
+        unbuilt()
+    }
+
+    fn suspend(&self, _: Lease, _: Suspension) -> BoxFuture<'_, Result<(), Fault>> {
+        unbuilt()
+    }
+
+    fn delivered(&self, _: Lease) -> BoxFuture<'_, Result<(), Fault>> {
+        unbuilt()
+    }
+
+    fn delivered_soon(&self, _: Lease) {}
+
+    fn redeliver(&self, _: Lease, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        unbuilt()
+    }
+
+    fn undeliverable(&self, _: Lease, _: String) -> BoxFuture<'_, Result<(), Fault>> {
+        unbuilt()
+    }
+
+    fn claim_deliveries(&self, _: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn retry(&self, _: JobId) -> BoxFuture<'_, Result<bool, Fault>> {
+        unbuilt()
+    }
+
+    fn cancel(&self, _: JobId, _: String) -> BoxFuture<'_, Result<bool, Fault>> {
+        unbuilt()
+    }
+
+    fn hold(&self, _: JobId, _: String, _: Duration) -> BoxFuture<'_, Result<bool, Fault>> {
+        unbuilt()
+    }
+
+    fn decide(&self, _: JobId, _: Vec<Decision>) -> BoxFuture<'_, Result<bool, Fault>> {
+        unbuilt()
+    }
+
+    fn sweep(&self, _: Sweep) -> BoxFuture<'_, Result<u64, Fault>> {
+        unbuilt()
+    }
+
+    fn census(&self) -> BoxFuture<'_, Result<Vec<Census>, Fault>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn lead<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
+    fn woken(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn checkpoints(&self, _: JobId) -> BoxFuture<'_, Result<Vec<Checkpoint>, Fault>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<Option<Lease>, Fault>> {
         let reply = self.shortened(reply);
-        done(self.with_lease(&lease, |it| it.job.state = JobState::Answered { reply }))
+        done(self.with_lease(&lease, |it| it.job.state = JobState::Answered { reply }).map(|()| None))
     }
 
     fn returned(&self, job: JobId) -> BoxFuture<'_, Result<(), Fault>> {
@@ -253,18 +339,23 @@ impl JobStore for MemoryStore {
         self.mark_returned(job);
     }
 
-    fn release(&self, lease: Lease, delay: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+    fn release(&self, lease: Lease, delay: Duration, _: bool) -> BoxFuture<'_, Result<(), Fault>> {
         done(self.with_lease(&lease, |it| {
             it.due = later(Timestamp::now(), delay);
             it.job.state = JobState::Queued { attempt: it.attempt, not_before: it.due };
         }))
     }
 
-    fn bury(&self, lease: Lease, cause: String) -> BoxFuture<'_, Result<(), Fault>> {
-        done(self.with_lease(&lease, |it| it.job.state = JobState::Dead { cause }))
+    fn bury(
+        &self,
+        lease: Lease,
+        cause: String,
+        findings: Vec<Remark>,
+    ) -> BoxFuture<'_, Result<Option<Lease>, Fault>> {
+        done(self.with_lease(&lease, |it| it.job.state = JobState::Dead { cause, findings }).map(|()| None))
     }
 
-    fn claim(&self, most: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>> {
+    fn claim<'a>(&'a self, _: &'a [Arc<str>], most: usize) -> BoxFuture<'a, Result<Vec<Claimed>, Fault>> {
         done(Ok(self.lease_due(most)))
     }
 
@@ -305,29 +396,75 @@ impl FailingStore {
 }
 
 impl JobStore for FailingStore {
-    fn submit(&self, _: NewJob) -> BoxFuture<'_, Result<Submission, Fault>> {
+    fn submit_all(&self, _: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<Result<Submission, Fault>>, Fault>> {
         self.refuse()
     }
-    fn answer(&self, _: Lease, _: Reply) -> BoxFuture<'_, Result<(), Fault>> {
+    fn checkpoint<'a>(&'a self, _: &'a Lease, _: Vec<Checkpoint>) -> BoxFuture<'a, Result<(), Fault>> {
+        self.refuse()
+    }
+    fn answer(&self, _: Lease, _: Reply) -> BoxFuture<'_, Result<Option<Lease>, Fault>> {
+        self.refuse()
+    }
+    fn suspend(&self, _: Lease, _: Suspension) -> BoxFuture<'_, Result<(), Fault>> {
+        self.refuse()
+    }
+    fn release(&self, _: Lease, _: Duration, _: bool) -> BoxFuture<'_, Result<(), Fault>> {
+        self.refuse()
+    }
+    fn bury(&self, _: Lease, _: String, _: Vec<Remark>) -> BoxFuture<'_, Result<Option<Lease>, Fault>> {
         self.refuse()
     }
     fn returned(&self, _: JobId) -> BoxFuture<'_, Result<(), Fault>> {
         self.refuse()
     }
     fn returned_soon(&self, _: JobId) {}
-    fn release(&self, _: Lease, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+    fn delivered(&self, _: Lease) -> BoxFuture<'_, Result<(), Fault>> {
         self.refuse()
     }
-    fn bury(&self, _: Lease, _: String) -> BoxFuture<'_, Result<(), Fault>> {
+    fn delivered_soon(&self, _: Lease) {}
+    fn redeliver(&self, _: Lease, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
         self.refuse()
     }
-    fn claim(&self, _: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>> {
+    fn undeliverable(&self, _: Lease, _: String) -> BoxFuture<'_, Result<(), Fault>> {
+        self.refuse()
+    }
+    fn claim<'a>(&'a self, _: &'a [Arc<str>], _: usize) -> BoxFuture<'a, Result<Vec<Claimed>, Fault>> {
+        self.refuse()
+    }
+    fn claim_deliveries(&self, _: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>> {
         self.refuse()
     }
     fn renew<'a>(&'a self, _: &'a Lease) -> BoxFuture<'a, Result<(), Fault>> {
         self.refuse()
     }
+    fn retry(&self, _: JobId) -> BoxFuture<'_, Result<bool, Fault>> {
+        self.refuse()
+    }
+    fn cancel(&self, _: JobId, _: String) -> BoxFuture<'_, Result<bool, Fault>> {
+        self.refuse()
+    }
+    fn hold(&self, _: JobId, _: String, _: Duration) -> BoxFuture<'_, Result<bool, Fault>> {
+        self.refuse()
+    }
+    fn decide(&self, _: JobId, _: Vec<Decision>) -> BoxFuture<'_, Result<bool, Fault>> {
+        self.refuse()
+    }
+    fn sweep(&self, _: Sweep) -> BoxFuture<'_, Result<u64, Fault>> {
+        self.refuse()
+    }
+    fn census(&self) -> BoxFuture<'_, Result<Vec<Census>, Fault>> {
+        self.refuse()
+    }
+    fn lead<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
+        self.refuse()
+    }
+    fn woken(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
     fn find(&self, _: JobId) -> BoxFuture<'_, Result<Option<Job>, Fault>> {
+        self.refuse()
+    }
+    fn checkpoints(&self, _: JobId) -> BoxFuture<'_, Result<Vec<Checkpoint>, Fault>> {
         self.refuse()
     }
     fn list(&self, _: JobFilter) -> BoxFuture<'_, Result<Vec<Job>, Fault>> {
@@ -336,4 +473,8 @@ impl JobStore for FailingStore {
     fn ready(&self) -> BoxFuture<'_, Result<(), Fault>> {
         self.refuse()
     }
+}
+
+fn unbuilt<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, Fault>> {
+    Box::pin(std::future::ready(Err(Fault::new(FaultCode::Internal, "not built yet"))))
 }

@@ -84,6 +84,7 @@ fn mapping(fields: Vec<FieldPlan>, into: &str, write: Vec<Write>) -> Mapping {
         key: Vec::new(),
         durability: Durability::Full,
         deadline: Duration::from_secs(1),
+        handling: vestibule_core::mapping::plan::Handling::default(),
     }
 }
 

@@ -135,7 +135,7 @@ impl Made {
 fn path_of(address: &Address) -> Option<&Path> {
     match address {
         Address::Path(path) => Some(path),
-        Address::Meta(_) => None,
+        Address::Meta(_) | Address::Attribute(..) => None,
     }
 }
 

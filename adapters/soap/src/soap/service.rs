@@ -6,9 +6,9 @@ use bytes::Bytes;
 use vestibule_core::{
     document::{Document, IdempotencyKey},
     fault::{Fault, FaultCode},
-    job::{JobId, Reply, ReplyBody},
+    job::{Job, JobId, Reply, ReplyBody},
     mapping::plan::Mapping,
-    ports::{Call, CallContext, Service, WireReply, WireRequest},
+    ports::{Call, CallContext, Service, Understood, WireReply, WireRequest},
     tree::{Tree, extract::Reads},
 };
 
@@ -57,7 +57,7 @@ fn charset_of<'c>(request: &WireRequest, content_type: &ContentType<'c>) -> Opti
 }
 
 impl SoapService {
-    fn read(&self, request: &WireRequest, content_type: &ContentType<'_>) -> Result<Call, WireReply> {
+    fn read(&self, request: &WireRequest, content_type: &ContentType<'_>) -> Result<Understood, WireReply> {
         let version =
             if content_type.media_type == "application/soap+xml" { Version::V12 } else { Version::V11 };
         let early = Refused { manner: Manner { version, addressing: None }, message_id: None };
@@ -90,14 +90,16 @@ impl SoapService {
             name: None,
             received: request.received,
             key: message.message_id.map(IdempotencyKey::or_hash),
+            attributes: Vec::new(),
         };
         let extraction = extract(&tree, message.payload, source.text(), &route.reads, &document);
         let context = CallContext {
             version: refused.manner.words().into(),
             operation: Arc::clone(&route.operation),
             message_id: message.message_id.map(Into::into),
+            reply_to: None,
         };
-        Ok(Call { flow: route.flow, document, extraction, context })
+        Ok(Understood::Call(Box::new(Call { flow: route.flow, document, extraction, context })))
     }
 
     /// The flow that the Body's element names; where it names none, the one that the SOAP action does.
@@ -161,7 +163,7 @@ fn unquoted(action: &str) -> &str {
 }
 
 impl Service for SoapService {
-    fn accept(&self, request: &WireRequest) -> Result<Call, WireReply> {
+    fn accept(&self, request: &WireRequest) -> Result<Understood, WireReply> {
         let content_type = ContentType::read(request.content_type.as_deref().unwrap_or("text/xml"));
         if !is_xml(&content_type.media_type) {
             let fault = Fault::new(
@@ -192,6 +194,14 @@ impl Service for SoapService {
                 )
             }
         }
+    }
+
+    fn ticket(&self, call: &CallContext, ticket: JobId, _: Option<&ReplyBody>) -> WireReply {
+        self.fault(call, &Fault::new(FaultCode::Internal, "not built yet").about(ticket))
+    }
+
+    fn result(&self, call: &CallContext, _: Option<&Job>) -> WireReply {
+        self.fault(call, &Fault::new(FaultCode::Internal, "not built yet"))
     }
 
     fn fault(&self, call: &CallContext, fault: &Fault) -> WireReply {

@@ -76,7 +76,10 @@ fn text(reply: &WireReply) -> String {
 }
 
 fn accept(request: &WireRequest) -> Result<Call, (u16, String, String)> {
-    service().accept(request).map_err(|it| (it.status, it.content_type.to_string(), text(&it)))
+    service()
+        .accept(request)
+        .map(|it| it.call().unwrap())
+        .map_err(|it| (it.status, it.content_type.to_string(), text(&it)))
 }
 
 #[test]
@@ -128,7 +131,12 @@ fn a_message_is_read_the_same_after_a_restart() {
                 .into_bytes(),
         ),
     ] {
-        let call = service.accept(&request(Some(content_type), None, body)).map_err(|it| text(&it)).unwrap();
+        let call = service
+            .accept(&request(Some(content_type), None, body))
+            .map_err(|it| text(&it))
+            .unwrap()
+            .call()
+            .unwrap();
         let again = extractor.extract(&call.document).unwrap();
         assert_eq!(again.payload, call.extraction.payload, "{content_type}");
         let RawField::Text { text, .. } = &again.records[0].fields[0] else { panic!("absent") };
@@ -307,7 +315,10 @@ fn the_action_chooses_where_the_element_does_not() {
         (Some("Two"), "<Else/>", Some("Two")),
         (Some("Three"), "<Else/>", None),
     ] {
-        let found = service.accept(&request(None, action, envelope(NS11, "", body))).ok();
+        let found = service
+            .accept(&request(None, action, envelope(NS11, "", body)))
+            .ok()
+            .and_then(vestibule_core::ports::Understood::call);
         assert_eq!(
             found.map(|it| it.context.operation.to_string()).as_deref(),
             expected,
@@ -536,12 +547,16 @@ fn services_and_operations_may_share_a_mapping() {
             let contract = WsdlContract::read("g.wsdl", &Memory::of(&[("g.wsdl", &described)])).unwrap();
             for channel in &own {
                 let operation = channel.get("operation").unwrap();
-                let call = service.accept(&request(None, None, envelope(NS11, "", &claim(operation))));
+                let call = service
+                    .accept(&request(None, None, envelope(NS11, "", &claim(operation))))
+                    .map(|it| it.call().unwrap());
                 let call = call.map_err(|it| text(&it)).map(|it| (it.flow, it.context.operation.to_string()));
                 assert_eq!(call, Ok((7, operation.to_owned())));
                 // A body that only the action tells apart.
                 let action = format!("urn:vestibule:{name}/{operation}");
-                let call = service.accept(&request(None, Some(&action), envelope(NS11, "", &claim("Other"))));
+                let call = service
+                    .accept(&request(None, Some(&action), envelope(NS11, "", &claim("Other"))))
+                    .map(|it| it.call().unwrap());
                 assert_eq!(call.map(|it| it.context.operation.to_string()).ok().as_deref(), Some(operation));
                 // What is written is what the description promises.
                 let reply = contract.message(Some(operation), Direction::Reply).unwrap();

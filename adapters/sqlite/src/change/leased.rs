@@ -162,7 +162,11 @@ impl Change for Claim {
         for seq in due {
             let token = lease.query_row(params![seq, until, at.wall], new_token)?;
             match row::by_seq(db, seq) {
-                Ok(job) => claimed.push(Claimed { lease: Lease { job: job.id, token }, job }),
+                Ok(job) => claimed.push(Claimed {
+                    lease: Lease { job: job.id, token },
+                    job,
+                    checkpoints: Vec::new(),
+                }),
                 Err(error) if row::is_about_row(&error) => {
                     tracing::error!(row = seq, %error, "a stored job can not be read; it is given up");
                     unreadable.execute(params![seq, UNREADABLE, at.wall])?;

@@ -85,7 +85,7 @@ impl Change for Submit {
     fn undelivered(output: Submission) -> Vec<Lease> {
         match output {
             Submission::Accepted(lease) => vec![lease],
-            Submission::Known(_) | Submission::Conflict(_) => Vec::new(),
+            Submission::Queued(_) | Submission::Known(_) | Submission::Conflict(_) => Vec::new(),
         }
     }
 }

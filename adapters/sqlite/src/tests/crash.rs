@@ -38,7 +38,7 @@ fn the_victim_works_until_it_is_killed() {
     let running = Running::open(&directory.join("jobs.db"), &Settings::default()).unwrap();
     let store = running.store();
     block_on(async {
-        for claimed in store.claim(10_000).await.unwrap() {
+        for claimed in store.claim(vestibule_testkit::job_store::flows(), 10_000).await.unwrap() {
             answer(store, &log, claimed.lease).await;
         }
         join_all((0..CALLERS).map(|_| call_for_ever(store, &log))).await;
@@ -50,6 +50,7 @@ async fn call_for_ever(store: &SqliteStore, log: &Mutex<File>) {
         // Few keys, so that many calls meet one that is known.
         let key = format!("k{}", random() % 2000);
         match store.submit(fixtures::job(Some(&key), key.as_bytes())).await.unwrap() {
+            Submission::Queued(id) => panic!("{id} was queued"),
             Submission::Accepted(lease) => {
                 note(log, &format!("job {key} {}", lease.job));
                 answer(store, log, lease).await;

@@ -36,7 +36,7 @@ fn what_an_earlier_process_held_is_due_at_once_and_oldest_first() {
         let held = [accepted(store, Some("1")).await, accepted(store, Some("2")).await];
         let waiting = accepted(store, None).await;
         let id = waiting.job;
-        store.release(waiting, LONG).await.unwrap();
+        store.release(waiting, LONG, false).await.unwrap();
         let answered = accepted(store, Some("3")).await;
         let known = answered.job;
         store.answer(answered, fixtures::reply(b"<r/>")).await.unwrap();
@@ -46,7 +46,7 @@ fn what_an_earlier_process_held_is_due_at_once_and_oldest_first() {
     let second = Running::open(&path, &settings(LONG)).unwrap();
     block_on(async {
         let store = second.store();
-        let claimed = store.claim(10).await.unwrap();
+        let claimed = store.claim(vestibule_testkit::job_store::flows(), 10).await.unwrap();
         let names: Vec<_> = claimed.iter().map(|it| it.job.id).collect();
         assert_eq!(names, held.iter().map(|it| it.job).collect::<Vec<_>>());
         assert!(claimed.iter().all(|it| it.job.state == JobState::Leased { attempt: 2 }));
@@ -256,9 +256,12 @@ fn one_job_that_can_not_be_read_does_not_hold_up_the_others() {
     .unwrap();
     bare.close().unwrap();
     let second = Running::open(&path, &settings(LONG)).unwrap();
-    let claimed = block_on(second.store().claim(10)).unwrap();
+    let claimed = block_on(second.store().claim(vestibule_testkit::job_store::flows(), 10)).unwrap();
     assert_eq!(claimed.iter().map(|it| it.job.id).collect::<Vec<_>>(), [jobs[2]]);
-    assert!(block_on(second.store().claim(10)).unwrap().is_empty(), "they are not looked at again and again");
+    assert!(
+        block_on(second.store().claim(vestibule_testkit::job_store::flows(), 10)).unwrap().is_empty(),
+        "they are not looked at again and again"
+    );
 }
 
 #[test]
@@ -303,7 +306,7 @@ fn a_copy_made_while_the_server_writes_is_a_store() {
     Reader::open(&path).unwrap().copy_to(&copy).unwrap();
     block_on(accepted(running.store(), None));
     let restored = Running::open(&copy, &Settings::default()).unwrap();
-    let claimed = block_on(restored.store().claim(10)).unwrap();
+    let claimed = block_on(restored.store().claim(vestibule_testkit::job_store::flows(), 10)).unwrap();
     assert_eq!(claimed.iter().map(|it| it.job.id).collect::<Vec<_>>(), [id]);
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(Reader::open(&path).unwrap().copy_to(&copy).is_err(), "a copy overwrites nothing");

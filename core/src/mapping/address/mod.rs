@@ -22,6 +22,8 @@ use std::{ops::Range, sync::Arc};
 
 use indexmap::IndexMap;
 
+use crate::document::AttributeKind;
+
 pub(crate) use notation::write_name;
 
 /// Why a text is not an address.
@@ -95,6 +97,8 @@ pub enum Address {
     Path(Path),
     /// `meta received`, `meta name`: what is known about the document itself.
     Meta(Meta),
+    /// `header x-tenant`, `property correlation_id`: what came beside the document.
+    Attribute(AttributeKind, Box<str>),
 }
 
 /// What is known about the document itself.

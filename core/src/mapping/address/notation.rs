@@ -3,12 +3,15 @@
 use std::fmt::{self, Write};
 
 use super::{Address, Axis, Path, Pick, Step};
+use crate::document::AttributeKind;
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => path.fmt(f),
             Self::Meta(meta) => write!(f, "meta {}", meta.word()),
+            Self::Attribute(AttributeKind::Header, name) => write!(f, "header {name}"),
+            Self::Attribute(AttributeKind::Property, name) => write!(f, "property {name}"),
         }
     }
 }

@@ -203,6 +203,7 @@ fn assemble(
             Some(Durability::Full) | None => plan::Durability::Full,
         },
         deadline,
+        handling: plan::Handling::default(),
     }
 }
 

@@ -84,6 +84,7 @@ fn mapping(record: Arc<Shape>, each: Option<&str>, trailer: Option<Arc<Shape>>) 
         key: Vec::new(),
         durability: Durability::Full,
         deadline: Duration::from_secs(8),
+        handling: crate::mapping::plan::Handling::default(),
     }
 }
 

@@ -85,6 +85,7 @@ pub(super) async fn of_many_submitters_with_one_key_exactly_one_is_accepted(stor
         for submission in submissions {
             match submission? {
                 Submission::Accepted(lease) => leases.push(lease.job),
+                Submission::Queued(id) => return Err(Broken(format!("{id} was queued, not leased"))),
                 Submission::Known(job) => known.push(job.id),
                 Submission::Conflict(id) => return Err(Broken(format!("conflict with {id}"))),
             }

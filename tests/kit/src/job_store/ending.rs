@@ -8,7 +8,7 @@ use vestibule_core::{
     job::{JobId, JobState, Lease, Reply},
 };
 
-use super::{Broken, Kept, Store, accepted, expect, forged, found, refused, same};
+use super::{Broken, Kept, Store, accepted, expect, flows, forged, found, refused, same};
 use crate::fixtures;
 
 pub(super) async fn a_reply_comes_back_byte_for_byte(store: Store) -> Kept {
@@ -37,15 +37,15 @@ pub(super) async fn a_job_is_answered_once(store: Store) -> Kept {
     let id = lease.job;
     store.answer(lease, fixtures::reply(b"first")).await?;
     refused(store.answer(forged(&again), fixtures::reply(b"second")).await, "a second answer")?;
-    refused(store.release(forged(&again), Duration::ZERO).await, "a release after the answer")?;
+    refused(store.release(forged(&again), Duration::ZERO, false).await, "a release after the answer")?;
     refused(store.renew(&again).await, "a renewal after the answer")?;
-    refused(store.bury(again, "no".into()).await, "a burial after the answer")?;
+    refused(store.bury(again, "no".into(), Vec::new()).await, "a burial after the answer")?;
     same(
         found(&store, id).await?.state,
         JobState::Answered { reply: fixtures::reply(b"first") },
         "the state",
     )?;
-    expect(store.claim(10).await?.is_empty(), "an answered job is not claimed")
+    expect(store.claim(flows(), 10).await?.is_empty(), "an answered job is not claimed")
 }
 
 pub(super) async fn of_many_answers_under_one_lease_exactly_one_is_taken(store: Store) -> Kept {
@@ -61,10 +61,13 @@ pub(super) async fn of_many_answers_under_one_lease_exactly_one_is_taken(store: 
 pub(super) async fn a_stale_token_ends_nothing(store: Store) -> Kept {
     let first = accepted(&store, fixtures::job(None, b"<a/>")).await?;
     let id = first.job;
-    store.release(forged(&first), Duration::ZERO).await?;
-    refused(store.release(forged(&first), Duration::ZERO).await, "a second release")?;
-    let second =
-        store.claim(1).await?.pop().ok_or_else(|| Broken("a released job was not claimed".into()))?;
+    store.release(forged(&first), Duration::ZERO, false).await?;
+    refused(store.release(forged(&first), Duration::ZERO, false).await, "a second release")?;
+    let second = store
+        .claim(flows(), 1)
+        .await?
+        .pop()
+        .ok_or_else(|| Broken("a released job was not claimed".into()))?;
     expect(second.lease.token > first.token, "tokens grow")?;
     let unborn = Lease { job: id, token: second.lease.token + 1 };
     for stale in [first, unborn, Lease { job: id, token: u64::MAX }, Lease { job: JobId::fresh(), token: 1 }]
@@ -73,9 +76,9 @@ pub(super) async fn a_stale_token_ends_nothing(store: Store) -> Kept {
             store.answer(forged(&stale), fixtures::reply(b"stale")).await,
             "an answer with a stale token",
         )?;
-        refused(store.release(forged(&stale), Duration::ZERO).await, "a release with a stale token")?;
+        refused(store.release(forged(&stale), Duration::ZERO, false).await, "a release with a stale token")?;
         refused(store.renew(&stale).await, "a renewal with a stale token")?;
-        refused(store.bury(stale, "no".into()).await, "a burial with a stale token")?;
+        refused(store.bury(stale, "no".into(), Vec::new()).await, "a burial with a stale token")?;
     }
     same(found(&store, id).await?.state, JobState::Leased { attempt: 2 }, "the state")?;
     store.answer(second.lease, fixtures::reply(b"fresh")).await?;
@@ -85,13 +88,13 @@ pub(super) async fn a_stale_token_ends_nothing(store: Store) -> Kept {
 pub(super) async fn a_buried_job_stays_dead(store: Store) -> Kept {
     let lease = accepted(&store, fixtures::job(Some("k"), b"<a/>")).await?;
     let (id, again) = (lease.job, forged(&lease));
-    store.bury(lease, "V009: no usable answer".into()).await?;
+    store.bury(lease, "V009: no usable answer".into(), Vec::new()).await?;
     refused(store.answer(again, fixtures::reply(b"late")).await, "an answer after the burial")?;
     store.returned(id).await?;
-    expect(store.claim(10).await?.is_empty(), "a dead job is not claimed")?;
+    expect(store.claim(flows(), 10).await?.is_empty(), "a dead job is not claimed")?;
     same(
         found(&store, id).await?.state,
-        JobState::Dead { cause: "V009: no usable answer".into() },
+        JobState::Dead { cause: "V009: no usable answer".into(), findings: Vec::new() },
         "the state",
     )
 }
@@ -102,7 +105,7 @@ pub(super) async fn only_an_answered_job_is_returned(store: Store) -> Kept {
     store.returned(id).await?;
     store.returned(JobId::fresh()).await?;
     same(found(&store, id).await?.state, JobState::Leased { attempt: 1 }, "a leased job")?;
-    store.release(lease, Duration::ZERO).await?;
+    store.release(lease, Duration::ZERO, false).await?;
     store.returned(id).await?;
     same(found(&store, id).await?.state.word(), "queued", "a queued job")
 }

@@ -6,13 +6,13 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 use vestibule_core::job::{Claimed, JobId, JobState};
 
-use super::{Broken, Kept, SHORT, Store, accepted, expect, forged, found, refused, same};
+use super::{Broken, Kept, SHORT, Store, accepted, expect, flows, forged, found, refused, same};
 use crate::fixtures;
 
 async fn released(store: &Store, delay: Duration) -> Result<JobId, Broken> {
     let lease = accepted(store, fixtures::job(None, b"<a/>")).await?;
     let id = lease.job;
-    store.release(lease, delay).await?;
+    store.release(lease, delay, false).await?;
     Ok(id)
 }
 
@@ -23,25 +23,25 @@ fn names(claimed: &[Claimed]) -> Vec<JobId> {
 pub(super) async fn a_leased_job_is_not_claimed(store: Store) -> Kept {
     accepted(&store, fixtures::job(None, b"<a/>")).await?;
     let id = released(&store, Duration::ZERO).await?;
-    let claimed = store.claim(10).await?;
+    let claimed = store.claim(flows(), 10).await?;
     same(names(&claimed), vec![id], "claimed")?;
     for claimed in &claimed {
         same(claimed.lease.job, claimed.job.id, "the lease's job")?;
         same(&claimed.job.state, &JobState::Leased { attempt: 2 }, "the claimed job")?;
         same(&claimed.job.document.bytes[..], b"<a/>", "its document")?;
     }
-    expect(store.claim(10).await?.is_empty(), "a claimed job is not claimed again")
+    expect(store.claim(flows(), 10).await?.is_empty(), "a claimed job is not claimed again")
 }
 
 pub(super) async fn a_released_job_waits_for_its_delay(store: Store) -> Kept {
     let long = released(&store, Duration::from_secs(3600)).await?;
     let eternal = released(&store, Duration::MAX).await?;
     let short = released(&store, Duration::from_millis(400)).await?;
-    expect(store.claim(10).await?.is_empty(), "none is due at once")?;
+    expect(store.claim(flows(), 10).await?.is_empty(), "none is due at once")?;
     same(found(&store, long).await?.state.word(), "queued", "one that waits")?;
     same(found(&store, eternal).await?.state.word(), "queued", "one that waits for ever")?;
     sleep(Duration::from_millis(450)).await;
-    same(names(&store.claim(10).await?), vec![short], "due after its delay")
+    same(names(&store.claim(flows(), 10).await?), vec![short], "due after its delay")
 }
 
 pub(super) async fn claims_take_those_due_longest_first(store: Store) -> Kept {
@@ -50,11 +50,11 @@ pub(super) async fn claims_take_those_due_longest_first(store: Store) -> Kept {
         order.push(released(&store, Duration::ZERO).await?);
         sleep(Duration::from_millis(2)).await;
     }
-    same(names(&store.claim(0).await?), Vec::new(), "claim of none")?;
-    let mut claimed = names(&store.claim(2).await?);
+    same(names(&store.claim(flows(), 0).await?), Vec::new(), "claim of none")?;
+    let mut claimed = names(&store.claim(flows(), 2).await?);
     same(claimed.len(), 2, "claim of two")?;
-    claimed.extend(names(&store.claim(3).await?));
-    claimed.extend(names(&store.claim(usize::MAX).await?));
+    claimed.extend(names(&store.claim(flows(), 3).await?));
+    claimed.extend(names(&store.claim(flows(), usize::MAX).await?));
     same(claimed, order, "the order of claims")
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn of_many_claimers_each_job_has_one(store: Store) -> Kept {
     }
     let mut names = HashSet::new();
     let mut count = 0;
-    for claimed in join_all((0..16).map(|_| store.claim(5))).await {
+    for claimed in join_all((0..16).map(|_| store.claim(flows(), 5))).await {
         for claimed in claimed? {
             count += 1;
             names.insert(claimed.job.id);
@@ -76,7 +76,8 @@ pub(super) async fn of_many_claimers_each_job_has_one(store: Store) -> Kept {
 pub(super) async fn a_lost_lease_is_claimed_with_a_higher_token(store: Store) -> Kept {
     let first = accepted(&store, fixtures::job(None, b"<a/>")).await?;
     sleep(SHORT + Duration::from_millis(50)).await;
-    let second = store.claim(1).await?.pop().ok_or_else(|| Broken("a lost lease was not claimed".into()))?;
+    let second =
+        store.claim(flows(), 1).await?.pop().ok_or_else(|| Broken("a lost lease was not claimed".into()))?;
     same(second.job.id, first.job, "the job")?;
     expect(second.lease.token > first.token, "tokens grow")?;
     refused(store.answer(first, fixtures::reply(b"late")).await, "the answer of the first holder")?;
@@ -84,7 +85,7 @@ pub(super) async fn a_lost_lease_is_claimed_with_a_higher_token(store: Store) ->
     // A lease that ran out and that nobody else claimed is still good: the work is done.
     let slow = accepted(&store, fixtures::job(None, b"<a/>")).await?;
     sleep(SHORT + Duration::from_millis(50)).await;
-    store.answer(slow, fixtures::reply(b"<r/>")).await.map_err(Broken::from)
+    store.answer(slow, fixtures::reply(b"<r/>")).await.map(drop).map_err(Broken::from)
 }
 
 pub(super) async fn a_renewed_lease_is_not_lost(store: Store) -> Kept {
@@ -93,8 +94,8 @@ pub(super) async fn a_renewed_lease_is_not_lost(store: Store) -> Kept {
         sleep(SHORT / 3).await;
         store.renew(&lease).await?;
     }
-    expect(store.claim(1).await?.is_empty(), "a renewed lease is not claimed")?;
-    store.answer(forged(&lease), fixtures::reply(b"<r/>")).await.map_err(Broken::from)
+    expect(store.claim(flows(), 1).await?.is_empty(), "a renewed lease is not claimed")?;
+    store.answer(forged(&lease), fixtures::reply(b"<r/>")).await.map(drop).map_err(Broken::from)
 }
 
 pub(super) async fn a_lease_that_nobody_took_is_given_back(store: Store) -> Kept {
@@ -107,10 +108,10 @@ pub(super) async fn a_lease_that_nobody_took_is_given_back(store: Store) -> Kept
         // A store that is done at the first poll has delivered the lease.
         submitted.extend(left.then_some(id));
     }
-    hung_up(store.claim(3)).await;
+    hung_up(store.claim(flows(), 3)).await;
     for _ in 0..500 {
         // A claim comes after what was asked before it; a job that is not there now was never accepted.
-        store.claim(100).await?;
+        store.claim(flows(), 100).await?;
         let mut stuck = Vec::new();
         for id in submitted {
             let job = store.find(id).await?;

@@ -39,16 +39,21 @@ pub(super) async fn lists_are_filtered_by_state_and_flow(store: Store) -> Kept {
         ];
         let [queued, leased, answered, returned, dead] = leases;
         let jobs = [queued.job, leased.job, answered.job, returned.job, dead.job];
-        store.release(queued, Duration::from_secs(600)).await?;
+        store.release(queued, Duration::from_secs(600), false).await?;
         store.answer(answered, fixtures::reply(b"<r/>")).await?;
         store.answer(returned, fixtures::reply(b"<r/>")).await?;
         store.returned(jobs[3]).await?;
-        store.bury(dead, "cause".into()).await?;
+        store.bury(dead, "cause".into(), Vec::new()).await?;
         made.push((flow, jobs));
     }
     for (number, word) in vestibule_core::job::JobState::WORDS.into_iter().enumerate() {
         for (flow, jobs) in &made {
-            let filter = JobFilter { state: Some(word.into()), flow: Some((*flow).into()), most: 0 };
+            let filter = JobFilter {
+                state: Some(word.into()),
+                flow: Some((*flow).into()),
+                most: 0,
+                ..JobFilter::default()
+            };
             let listed = store.list(filter).await?;
             let expected: Vec<_> = jobs.get(number).copied().into_iter().collect();
             same(names(&listed), expected, &format!("{word} jobs of {flow}"))?;

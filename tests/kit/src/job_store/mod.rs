@@ -17,7 +17,10 @@ mod listing;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use vestibule_core::{
@@ -109,6 +112,13 @@ pub const CASES: &[Case] = cases![
     LONG listing::an_unknown_job_is_none,
     LONG listing::an_idle_store_is_ready,
 ];
+
+/// The flows that cases use.
+pub fn flows() -> &'static [Arc<str>] {
+    static FLOWS: LazyLock<Vec<Arc<str>>> =
+        LazyLock::new(|| ["claims", "orders", "desk"].map(Arc::from).to_vec());
+    &FLOWS
+}
 
 /// Checks that the condition holds.
 fn expect(holds: bool, promise: &str) -> Kept {

@@ -1,6 +1,9 @@
 //! Every trait that an adapter implements. An adapter knows its technology; the runner owns time and tasks.
 
-use std::{sync::Arc, time::Duration};
+mod channel;
+mod store;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -13,7 +16,7 @@ use crate::{
     finding::Check,
     flow::written::Written,
     gate::Admitted,
-    job::{Claimed, Job, JobFilter, JobId, Lease, NewJob, Reply, Submission},
+    job::{Job, JobId, Reply, ReplyBody},
     mapping::{
         address::Path,
         diagnostic::Diagnostics,
@@ -22,6 +25,12 @@ use crate::{
     },
     origin::Origin,
 };
+
+pub use channel::{
+    Connection, ConnectionKind, ConnectionRequest, Hook, HookKind, HookRequest, Intake, Parcel, Receipt,
+    Received, Returner, Settlement, Source,
+};
+pub use store::JobStore;
 
 /// Files beside a mapping: contracts, code tables, prompts, decision tables. Core reads none by itself.
 pub trait Files: Send + Sync {
@@ -180,10 +189,15 @@ pub struct Offered {
 
 /// One service of a protocol. All methods are quick and bounded; none waits.
 pub trait Service: Send + Sync {
-    /// Reads a request's envelope and extracts the document's records in the same pass.
-    fn accept(&self, request: &WireRequest) -> Result<Call, WireReply>;
+    /// Reads a request's envelope and, for a call, extracts the document's records in the same pass.
+    fn accept(&self, request: &WireRequest) -> Result<Understood, WireReply>;
     /// Puts a result into the envelope that this call asked for.
     fn reply(&self, call: &CallContext, reply: &Reply, ticket: JobId) -> WireReply;
+    /// A ticket in place of a result: `written` is what the mapping's `pending` wrote, else the protocol's own form.
+    fn ticket(&self, call: &CallContext, ticket: JobId, written: Option<&ReplyBody>) -> WireReply;
+    /// What `GetResult` answers: where the job stands, and its result where there is one; `None`: there is no such job
+    /// of this service.
+    fn result(&self, call: &CallContext, job: Option<&Job>) -> WireReply;
     /// Puts a fault into the envelope that this call asked for.
     fn fault(&self, call: &CallContext, fault: &Fault) -> WireReply;
     /// The contract with its address rewritten (`?wsdl`).
@@ -204,6 +218,24 @@ pub struct WireRequest {
 }
 
 /// A request that was understood.
+pub enum Understood {
+    /// A document for a flow.
+    Call(Box<Call>),
+    /// A question for the result of an earlier one (`GetResult`).
+    GetResult(CallContext, JobId),
+}
+
+impl Understood {
+    /// The document, where it is one.
+    pub fn call(self) -> Option<Call> {
+        match self {
+            Self::Call(call) => Some(*call),
+            Self::GetResult(..) => None,
+        }
+    }
+}
+
+/// A document for a flow.
 pub struct Call {
     /// Which of the offered flows.
     pub flow: usize,
@@ -224,6 +256,8 @@ pub struct CallContext {
     pub operation: Arc<str>,
     /// The message that it answers (WS-Addressing MessageID).
     pub message_id: Option<Arc<str>>,
+    /// Where the caller wants the result sent (WS-Addressing ReplyTo), where that is not the connection itself.
+    pub reply_to: Option<Arc<str>>,
 }
 
 /// What goes out over HTTP.
@@ -272,35 +306,4 @@ pub trait Model: Send + Sync {
         input: &'a Admitted,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Answered, Fault>>;
-}
-
-/// Durable jobs. Every method whose future ends in `Ok` for a change has made it durable. Dropping a future drops the
-/// waiting only: the change may still happen, and a lease that nobody took delivery of is released.
-pub trait JobStore: Send + Sync {
-    /// Accepts a job and leases it to the submitter, or finds it by flow and idempotency key. Atomic: of any number
-    /// of submissions with one key exactly one is accepted. A known job may still be without a reply.
-    fn submit(&self, job: NewJob) -> BoxFuture<'_, Result<Submission, Fault>>;
-    /// Stores the result; the lease ends. Refused with `FaultCode::Store` when the token is not the newest.
-    fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<(), Fault>>;
-    /// The result was handed back. Idempotent; unknown and unanswered jobs are left as they are.
-    fn returned(&self, job: JobId) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Like [`JobStore::returned`], without waiting: written with a later change or after a moment, and not at all
-    /// when the process dies before that. Then the job stays answered, which loses nothing.
-    fn returned_soon(&self, job: JobId);
-    /// Puts the job back: it may be claimed again after `delay`. Refused as in [`JobStore::answer`].
-    fn release(&self, lease: Lease, delay: Duration) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Gives the job up, with a cause that is safe to show. Refused as in [`JobStore::answer`].
-    fn bury(&self, lease: Lease, cause: String) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Leases up to `most` jobs that are queued and due, or whose lease has run out: those due longest first. A
-    /// job that was leased when the only owner of the store died is due at once, before all later ones.
-    fn claim(&self, most: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>>;
-    /// Makes the lease last longer, from now. Refused as in [`JobStore::answer`].
-    fn renew<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Fault>>;
-    /// One job, whole.
-    fn find(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, Fault>>;
-    /// Jobs, newest first, without their payloads: the bytes of documents and of written replies are empty here, so
-    /// that a list is small whatever was sent. [`JobStore::find`] has them.
-    fn list(&self, filter: JobFilter) -> BoxFuture<'_, Result<Vec<Job>, Fault>>;
-    /// Ok when the store takes writes.
-    fn ready(&self) -> BoxFuture<'_, Result<(), Fault>>;
 }

@@ -1,0 +1,1 @@
+//! The AMQP bridge: consume, publish with confirms, retry and dead letter.

@@ -1,0 +1,1 @@
+//! The shared job store: PostgreSQL, leases, SKIP LOCKED, LISTEN/NOTIFY.

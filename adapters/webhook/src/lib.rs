@@ -1,0 +1,1 @@
+//! Webhooks: signed documents in, signed results out.
