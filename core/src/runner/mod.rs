@@ -4,6 +4,7 @@
 //! hangs up drops the waiting, never the job; what a crash interrupted is claimed and finished after the restart.
 
 mod ending;
+mod settings;
 mod tasks;
 mod waiting;
 mod work;
@@ -30,6 +31,8 @@ use crate::{
     ports::{Extraction, JobStore, Returner, Source},
 };
 
+pub use settings::{Alarm, Alert, Measure, Retention, RunnerSettings, Threshold};
+
 /// How often a job is tried before it is given up.
 const ATTEMPTS: u32 = 5;
 /// How many interrupted or delayed jobs are claimed at once.
@@ -46,19 +49,6 @@ const STORE_AGAIN: Duration = Duration::from_millis(50);
 const STORE_TRIES: u32 = 6;
 /// When a job is looked at again whose flow is not served.
 const UNSERVED: Duration = Duration::from_secs(600);
-
-/// What an operator sets.
-#[derive(Debug, Clone)]
-pub struct RunnerSettings {
-    /// Most calls worked on at once; more are refused with `Unavailable`.
-    pub most_calls: usize,
-}
-
-impl Default for RunnerSettings {
-    fn default() -> Self {
-        Self { most_calls: 1024 }
-    }
-}
 
 /// What a runner works with.
 pub struct Parts {
@@ -162,6 +152,12 @@ impl Runner {
         work: impl FnOnce() + Send + 'static,
     ) -> Result<std::thread::JoinHandle<()>, Fault> {
         tasks::on_thread(name, work)
+    }
+
+    /// Runs a future that ends by itself once nobody needs it any more: what drives a connection. A drain does not wait
+    /// for it. Must be called inside a tokio runtime.
+    pub fn in_background(work: impl Future<Output = ()> + Send + 'static) {
+        tasks::in_background(work);
     }
 
     /// The flows, by the position that [`Runner::call`] takes.

@@ -82,6 +82,15 @@ impl Drop for Alive {
     }
 }
 
+/// A task that nobody waits for: it ends by itself once what it drives is dropped.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the runner spawns; a driver is not work that a drain could wait for"
+)]
+pub(super) fn in_background(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(work);
+}
+
 /// A thread for blocking work that ends by itself.
 pub(super) fn on_thread(
     name: &str,

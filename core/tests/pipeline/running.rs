@@ -273,7 +273,7 @@ async fn more_calls_than_there_is_room_for_are_turned_away() {
     let flow = flow(&format!("{RECORD}{ASKS}{BACK}"), vec![model([slow(300)])]);
     let store: Arc<dyn JobStore> = Arc::new(MemoryStore::default());
     let runner = Runner::start(Parts {
-        settings: RunnerSettings { most_calls: 2 },
+        settings: RunnerSettings { most_calls: 2, ..RunnerSettings::default() },
         ..Parts::called(vec![Arc::new(flow)], Some(Arc::clone(&store)))
     });
     let results = join_all((0..3).map(|_| call(&runner, document("<C/>")))).await;

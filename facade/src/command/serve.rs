@@ -78,7 +78,7 @@ impl Serve {
             .map_err(|error| Stop::not_reachable(format!("can not listen on {address}: {error}")))?;
         let (flows, services) = (house.flows.len(), house.services.len());
         let store = store.map(|it| Arc::clone(&it.store));
-        let settings = RunnerSettings { most_calls: config.limits.calls };
+        let settings = RunnerSettings { most_calls: config.limits.calls, ..RunnerSettings::default() };
         let runner = Runner::start(Parts { settings, ..Parts::called(house.flows.clone(), store.clone()) });
         let front = Front::new(house, Arc::clone(&runner), store, config.limits, config.public_url.clone());
         screen::tell(&format!(
