@@ -7,6 +7,7 @@ pub mod fixtures;
 pub mod http;
 pub mod job_store;
 pub mod memory_store;
+pub mod model_server;
 pub mod process;
 pub mod scripted_model;
 
