@@ -8,7 +8,10 @@ pub mod http;
 pub mod job_store;
 pub mod memory_store;
 pub mod model_server;
+pub mod postgres;
+pub mod private;
 pub mod process;
+pub mod proxy;
 pub mod scripted_model;
 
 pub use memory_store::MemoryStore;
