@@ -1,7 +1,12 @@
 //! THE list of adapters. This file alone names their crates: a new one is one line here and one in `Cargo.toml`.
 
-use std::{error::Error, path::Path, sync::Arc};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use futures_util::future::BoxFuture;
 use vestibule_core::{
     fault::Fault,
     job::{Job, JobFilter, JobId},
@@ -53,23 +58,45 @@ pub struct Engine {
     pub work: Box<dyn FnOnce() + Send>,
 }
 
-/// A job store that this process owns.
+/// An open job store with what works for it.
 pub struct OwnedStore {
     /// The store.
     pub store: Arc<dyn JobStore>,
-    /// What works for it.
+    /// Blocking work, each for a thread of its own.
     pub engines: Vec<Engine>,
-    /// Lets the engines finish what waits, and end.
+    /// Futures that drive its connections; each ends by itself after the store was closed.
+    pub drivers: Vec<BoxFuture<'static, ()>>,
+    /// Lets the engines and drivers finish what waits, and end.
     pub close: Box<dyn Fn() + Send + Sync>,
 }
 
-/// Opens the embedded job store for this process alone.
-pub fn open_store(path: &Path) -> Result<OwnedStore, Box<dyn Error + Send + Sync>> {
-    let (store, engines) = vestibule_sqlite::SqliteStore::open(path, &vestibule_sqlite::Settings::default())?;
-    let engines =
-        engines.into_iter().map(|it| Engine { name: it.name(), work: Box::new(move || it.run()) }).collect();
-    let closing = store.clone();
-    Ok(OwnedStore { store: Arc::new(store), engines, close: Box::new(move || closing.close()) })
+/// Where a job store is, with nothing left to look up.
+pub enum StoreAt {
+    /// A file.
+    Sqlite(PathBuf),
+}
+
+/// Why a job store could not be opened.
+pub type NoStore = Box<dyn Error + Send + Sync>;
+
+/// Opens the job store for a server: a file for this process alone.
+#[expect(clippy::unused_async, reason = "a store on a server is connected to")]
+pub async fn open_store(at: StoreAt) -> Result<OwnedStore, NoStore> {
+    match at {
+        StoreAt::Sqlite(path) => {
+            let settings = vestibule_sqlite::Settings::default();
+            let (store, engines) = vestibule_sqlite::SqliteStore::open(&path, &settings)?;
+            let engine =
+                |it: vestibule_sqlite::Engine| Engine { name: it.name(), work: Box::new(move || it.run()) };
+            let closing = store.clone();
+            Ok(OwnedStore {
+                store: Arc::new(store),
+                engines: engines.into_iter().map(engine).collect(),
+                drivers: Vec::new(),
+                close: Box::new(move || closing.close()),
+            })
+        }
+    }
 }
 
 /// The embedded job store, for looking at it beside the process that owns it.

@@ -12,8 +12,8 @@ use vestibule_core::{document::Document, ports::JobStore, registry::Registry, ru
 
 use super::{End, Stop};
 use crate::{
-    adapters,
-    config::Config,
+    adapters::{self, StoreAt},
+    config::{Config, StorePlace},
     house::House,
     screen,
     wiring::{Plans, directory::Directory, files::read_bounded},
@@ -75,7 +75,7 @@ pub fn registry_for(config: &Config) -> Arc<Registry> {
     Arc::new(adapters::registry(config.limits.body))
 }
 
-/// An open job store with the threads that work for it.
+/// An open job store with what works for it.
 pub struct OpenStore {
     /// The store.
     pub store: Arc<dyn JobStore>,
@@ -84,15 +84,14 @@ pub struct OpenStore {
 }
 
 impl OpenStore {
-    /// Opens the store of a directory; `None` where its configuration says so.
-    pub fn of(plans: &Plans) -> Result<Option<Self>, Stop> {
-        let Some(path) = store_path(plans) else { return Ok(None) };
-        let opened = adapters::open_store(&path).map_err(|error| stop_of_store(&*error))?;
-        let started: Result<Vec<_>, _> =
-            opened.engines.into_iter().map(|it| Runner::on_thread(it.name, it.work)).collect();
-        let engines = started
-            .map_err(|fault| Stop::not_reachable(format!("the store's threads: {}", fault.message)))?;
-        Ok(Some(Self { store: opened.store, close: opened.close, engines }))
+    /// Opens the store of a directory for a process that works on its jobs; `None` where its configuration says so.
+    pub fn of(plans: &Plans, runtime: &Runtime) -> Result<Option<Self>, Stop> {
+        let Some(at) = store_at(plans)? else { return Ok(None) };
+        runtime
+            .block_on(adapters::open_store(at))
+            .map_err(|error| stop_of_store(&*error))?
+            .start(runtime)
+            .map(Some)
     }
 
     /// Waits until everything that was handed to the store is on disk.
@@ -106,9 +105,34 @@ impl OpenStore {
     }
 }
 
-/// Where the store of a directory lies; `None` where its configuration says that there is none.
+impl adapters::OwnedStore {
+    /// Starts what works for it.
+    fn start(self, runtime: &Runtime) -> Result<OpenStore, Stop> {
+        let _inside = runtime.enter();
+        self.drivers.into_iter().for_each(Runner::in_background);
+        let started: Result<Vec<_>, _> =
+            self.engines.into_iter().map(|it| Runner::on_thread(it.name, it.work)).collect();
+        let engines = started
+            .map_err(|fault| Stop::not_reachable(format!("the store's threads: {}", fault.message)))?;
+        Ok(OpenStore { store: self.store, close: self.close, engines })
+    }
+}
+
+/// Where the store of a directory is; `None` where its configuration says that there is none.
+fn store_at(plans: &Plans) -> Result<Option<StoreAt>, Stop> {
+    let Some(place) = &plans.config.store else { return Ok(None) };
+    match place {
+        StorePlace::Sqlite(path) => Ok(Some(StoreAt::Sqlite(plans.directory.root.join(path)))),
+        StorePlace::Postgres(_) => Err(Stop::wrong_use("a store on PostgreSQL is not built yet")),
+    }
+}
+
+/// Where the file of a directory's store lies; `None` where it is kept elsewhere, or nowhere.
 pub fn store_path(plans: &Plans) -> Option<PathBuf> {
-    plans.config.store.as_ref().map(|path| plans.directory.root.join(path))
+    match plans.config.store.as_ref()? {
+        StorePlace::Sqlite(path) => Some(plans.directory.root.join(path)),
+        StorePlace::Postgres(_) => None,
+    }
 }
 
 /// What a person is told when a store can not be opened.

@@ -86,7 +86,7 @@ impl Run {
             std::fs::create_dir_all(output)
                 .map_err(|error| Stop::not_reachable(format!("{}: {error}", output.display())))?;
         }
-        let store = OpenStore::of(&plans)?;
+        let store = OpenStore::of(&plans, &runtime)?;
         let shared = store.as_ref().map(|it| Arc::clone(&it.store));
         let drain = plans.config.limits.drain;
         let end = runtime.block_on(async {

@@ -46,7 +46,7 @@ impl Serve {
             return Err(Stop::wrong_use(format!("{} has no mappings (*.map.yaml)", self.dir.display())));
         }
         log::start(plans.config.log, "info");
-        let store = OpenStore::of(&plans)?;
+        let store = OpenStore::of(&plans, &runtime)?;
         let end = runtime.block_on(self.serve(&plans, house, store.as_ref(), started));
         // Tasks that did not drain hold handles of the store: they end with the runtime.
         match end {

@@ -24,9 +24,23 @@ pub const NO_STORE: &str = "C010";
 pub const UNUSED: &str = "C011";
 /// A model that is asked in words has no prompt.
 pub const NO_PROMPT: &str = "C012";
+/// The place of the job store is not one.
+pub const STORE: &str = "C013";
+/// A connection has no kind, or an unknown one.
+pub const CONNECTION: &str = "C014";
+/// A channel names a connection that is not under `connections`.
+pub const UNKNOWN_CONNECTION: &str = "C015";
+/// An address that results may be sent to is none.
+pub const CALLBACK: &str = "C016";
+/// A secret stands where the name of an environment variable is needed, or the variable is not set.
+pub const SECRET: &str = "C017";
+/// `retention` or `thresholds` name a flow that is not there.
+pub const UNKNOWN_FLOW: &str = "C018";
+/// Two mappings are posted to at one path.
+pub const SAME_PATH: &str = "C019";
 
 /// Code, meaning and remedy of each.
-pub const ALL: [(&str, &str, &str); 12] = [
+pub const ALL: [(&str, &str, &str); 19] = [
     (VALUE, "a setting is not of the kind that is needed here", "write it as the caret's line says"),
     (MODEL_KIND, "there is no such kind of model", "use one of the kinds that the message lists"),
     (ONE_KIND, "a model needs exactly one kind", "write one word under the model's name, e.g. `rules:`"),
@@ -51,4 +65,35 @@ pub const ALL: [(&str, &str, &str); 12] = [
         "a language model of the route would be asked without a prompt",
         "write `prompt:` under `ask`, or take a route with decision tables alone",
     ),
+    (
+        STORE,
+        "the place of the job store is not one",
+        "name one of `sqlite` and `postgres`, as the caret's line says",
+    ),
+    (
+        CONNECTION,
+        "a connection has no kind, or an unknown one",
+        "write one word under its name, e.g. `amqp:`",
+    ),
+    (
+        UNKNOWN_CONNECTION,
+        "a channel names a connection that is not there",
+        "add it under `connections:` of vestibule.yaml, or correct the name",
+    ),
+    (
+        CALLBACK,
+        "an address that results may be sent to is none",
+        "write scheme, host and path, and list it under `callbacks.allow`",
+    ),
+    (
+        SECRET,
+        "an environment variable that holds a secret is not named, or not set",
+        "name the variable, and set it where the server runs",
+    ),
+    (
+        UNKNOWN_FLOW,
+        "`retention` or `thresholds` name a flow that is not there",
+        "a flow has its mapping's name",
+    ),
+    (SAME_PATH, "two mappings are posted to at one path", "give each webhook a path of its own"),
 ];

@@ -1,15 +1,23 @@
 //! `vestibule.yaml`: read by the same strict reader as mappings, with the same errors. A setting that was read is valid.
 
+mod callbacks;
 pub mod codes;
 mod file;
 mod quantity;
+mod store;
+mod watch;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
-pub use file::{ConfigFile, LogFormat};
+pub use self::{
+    callbacks::{Callbacks, Prefix},
+    file::{ConfigFile, LogFormat},
+    store::{Postgres, StorePlace, Tls},
+    watch::{Kept, Much, Retention, Thresholds},
+};
 use vestibule_core::{
     mapping::{
         diagnostic::{Diagnostics, Span},
@@ -19,7 +27,7 @@ use vestibule_core::{
     registry::Registry,
 };
 
-use self::file::{LimitsFile, StoreFile};
+use self::file::{CallbacksFile, LimitsFile};
 
 /// The name of the file.
 pub const FILE_NAME: &str = "vestibule.yaml";
@@ -31,8 +39,18 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Scheme and authority that callers know us by.
     pub public_url: Option<String>,
-    /// Path of the job store, relative to the directory; `None`: no store.
-    pub store: Option<String>,
+    /// Where jobs are kept; `None`: nowhere.
+    pub store: Option<StorePlace>,
+    /// The connections, in the file's order.
+    pub connections: Vec<ConnectionConfig>,
+    /// Addresses that callers may have results sent to.
+    pub callbacks: Callbacks,
+    /// People who may decide.
+    pub operators: Vec<Operator>,
+    /// How long finished jobs are kept.
+    pub retention: Retention,
+    /// When what waits is too much.
+    pub thresholds: Thresholds,
     /// The models, in the file's order.
     pub models: Vec<ModelConfig>,
     /// The routes, in the file's order.
@@ -52,6 +70,26 @@ pub struct ModelConfig {
     pub kind: String,
     /// The value under the kind's word.
     pub settings: Node,
+}
+
+/// One connection: its kind exists, its settings are the kind's to judge.
+#[derive(Debug, Clone)]
+pub struct ConnectionConfig {
+    /// Its name.
+    pub name: String,
+    /// The kind's word.
+    pub kind: String,
+    /// The value under the kind's word.
+    pub settings: Node,
+}
+
+/// One person who may decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// The person's name, as it stands beside what was decided.
+    pub name: String,
+    /// Name of the environment variable with the person's token.
+    pub token: String,
 }
 
 /// One route.
@@ -101,7 +139,12 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             public_url: None,
-            store: Some("data/jobs.db".into()),
+            store: Some(StorePlace::default()),
+            connections: Vec::new(),
+            callbacks: Callbacks::default(),
+            operators: Vec::new(),
+            retention: Retention::default(),
+            thresholds: Thresholds::default(),
             models: Vec::new(),
             routes: Vec::new(),
             limits: Limits::default(),
@@ -142,11 +185,12 @@ impl Config {
                 found.help("write it like `https://claims.acme.example`");
             }
         }
-        match file.store {
-            None => {}
-            Some(StoreFile::None(_)) => config.store = None,
-            Some(StoreFile::Sqlite(store)) => config.store = Some(store.sqlite),
-        }
+        config.store = store::read(&root, file.store, diagnostics);
+        config.connections = read_connections(root.get("connections"), registry, diagnostics);
+        config.callbacks = read_callbacks(&root, file.callbacks.unwrap_or_default(), diagnostics);
+        config.operators = read_operators(root.get("operators"), diagnostics);
+        config.retention = watch::retention(&root, &file.retention.unwrap_or_default(), diagnostics);
+        config.thresholds = watch::thresholds(&root, &file.thresholds.unwrap_or_default(), diagnostics);
         config.limits = read_limits(&root, &file.limits.unwrap_or_default(), diagnostics);
         config
     }
@@ -204,6 +248,83 @@ fn read_models(node: Option<&Node>, registry: &Registry, diagnostics: &mut Diagn
         models.push(ModelConfig { name: name.into(), kind: kind.into(), settings: settings.clone() });
     }
     models
+}
+
+fn read_connections(
+    node: Option<&Node>,
+    registry: &Registry,
+    diagnostics: &mut Diagnostics,
+) -> Vec<ConnectionConfig> {
+    let mut connections = Vec::new();
+    for (key, value) in node.map_or(&[][..], Node::entries) {
+        let Some(name) = key.text() else { continue };
+        let [(word, settings)] = value.entries() else {
+            if matches!(value.kind, syntax::Kind::Map(_)) {
+                let title = format!("the connection `{name}` needs exactly one kind");
+                let found = diagnostics.push(codes::CONNECTION, &key.span, title, "this connection");
+                found.help("write one word and its settings: `{ amqp: { url: 'amqp://127.0.0.1' } }`");
+            }
+            continue;
+        };
+        let Some(kind) = word.text() else { continue };
+        if registry.connection(kind).is_none() {
+            let title = format!("`{kind}` is not a kind of connection");
+            let found = diagnostics.push(codes::CONNECTION, &word.span, title, "unknown kind");
+            found.suggest(kind, &word.span, registry.connections.iter().map(|it| it.kind()));
+        }
+        // Kept although its kind is unknown: a mapping that names it is not a second mistake.
+        connections.push(ConnectionConfig {
+            name: name.into(),
+            kind: kind.into(),
+            settings: settings.clone(),
+        });
+    }
+    connections
+}
+
+fn read_callbacks(root: &Node, file: CallbacksFile, diagnostics: &mut Diagnostics) -> Callbacks {
+    let mut allow = Vec::new();
+    let listed = root.get("callbacks").and_then(|it| it.get("allow"));
+    for item in listed.map_or(&[][..], Node::items) {
+        let Some(text) = item.text().filter(|it| !it.is_empty()) else { continue };
+        match Prefix::read(text) {
+            Some(prefix) => allow.push(prefix),
+            None => {
+                let title = "this is not the beginning of a web address";
+                let found = diagnostics.push(codes::CALLBACK, &item.span, title, "can not be called");
+                found.help("write it like `https://erp.acme.example/hooks`: no user, no query, no `#`");
+            }
+        }
+    }
+    if file.secret.as_deref().is_some_and(|it| !secret_name(it)) {
+        not_a_name(&span(root, &["callbacks", "secret"]), diagnostics);
+    }
+    Callbacks { allow, secret: file.secret }
+}
+
+fn read_operators(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Vec<Operator> {
+    let mut operators = Vec::new();
+    for (key, value) in node.map_or(&[][..], Node::entries) {
+        let (Some(name), Some(token)) = (key.text(), value.text()) else { continue };
+        if !secret_name(token) {
+            not_a_name(&value.span, diagnostics);
+        }
+        operators.push(Operator { name: name.into(), token: token.into() });
+    }
+    operators
+}
+
+/// Says that a secret stands where its name should: without repeating it.
+fn not_a_name(at: &Span, diagnostics: &mut Diagnostics) {
+    let title = "this is not the name of an environment variable";
+    let found = diagnostics.push(codes::SECRET, at, title, "expected a name like ANNA_TOKEN");
+    found.help("the secret itself stands in the environment, never in a file");
+}
+
+/// A name that an environment variable can have.
+fn secret_name(name: &str) -> bool {
+    let plain = |it: u8| it.is_ascii_alphanumeric() || it == b'_';
+    name.len() <= 128 && name.bytes().all(plain) && name.bytes().next().is_some_and(|it| !it.is_ascii_digit())
 }
 
 fn read_routes(node: Option<&Node>, models: &[ModelConfig], diagnostics: &mut Diagnostics) -> Vec<Route> {

@@ -32,6 +32,20 @@ pub fn duration(text: &str) -> Option<Duration> {
     (1..=86_400_000).contains(&millis).then(|| Duration::from_millis(millis))
 }
 
+/// The time of `500ms`, `30s`, `10m`, `48h`, `90d`: as [`duration`], and up to ten years.
+pub fn period(text: &str) -> Option<Duration> {
+    let (number, unit) = split(text)?;
+    let days = if unit == "d" { Some(number) } else { None };
+    let long = match (days, unit) {
+        (Some(days), _) => days.checked_mul(24 * 3600),
+        (None, "h") => number.checked_mul(3600),
+        _ => return duration(text),
+    };
+    long.filter(|it| (1..=LONGEST_PERIOD).contains(it)).map(Duration::from_secs)
+}
+
+const LONGEST_PERIOD: u64 = 3660 * 24 * 3600;
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
     let end = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
@@ -77,6 +91,22 @@ mod tests {
             ("18446744073709551615h", None),
         ] {
             assert_eq!(duration(text), expected.map(Duration::from_millis), "input: {text:?}");
+        }
+    }
+
+    #[test]
+    fn periods_may_be_days_and_years_long() {
+        for (text, expected) in [
+            ("500ms", Some(Duration::from_millis(500))),
+            ("48h", Some(Duration::from_secs(172_800))),
+            ("30d", Some(Duration::from_secs(2_592_000))),
+            ("3660d", Some(Duration::from_secs(3660 * 86_400))),
+            ("3661d", None),
+            ("0d", None),
+            ("30", None),
+            ("18446744073709551615d", None),
+        ] {
+            assert_eq!(period(text), expected, "input: {text:?}");
         }
     }
 }
