@@ -1,1 +1,9 @@
 //! Webhooks: signed documents in, signed results out.
+
+mod incoming;
+mod outgoing;
+mod signature;
+
+pub use incoming::{Webhook, probe};
+pub use outgoing::{Allowed, Callbacks, Post, PostError, Poster, place};
+pub use signature::Secret;
