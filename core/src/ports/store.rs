@@ -16,7 +16,13 @@ use crate::{
 /// waiting only: the change may still happen, and a lease that nobody took delivery of is released.
 ///
 /// A lease is the right to change a job: to end its work, or to end its delivery. Every change under a lease is refused
-/// with `FaultCode::Store` and `Recovery::GiveUp` when its token is not the newest.
+/// with `FaultCode::Store` and `Recovery::GiveUp` when its token is not the newest, or when it is a lease for the other
+/// of the two. A lease that ran out and that nobody else has claimed is still good.
+///
+/// Jobs of one flow with the same order stand in a line from their acceptance until they are finished and have nothing
+/// left to send; a job in review stays in it. Only the first of a line is leased, at its submission or by a claim. A
+/// delivery that was given up lets the next one go. A job that is started again stands in the line where it stood before;
+/// what is under way then is finished first.
 pub trait JobStore: Send + Sync {
     /// Accepts a job, or finds it by flow and idempotency key. Atomic: of any number of submissions with one key exactly
     /// one is accepted. A known job may still be without a reply.
@@ -31,22 +37,26 @@ pub trait JobStore: Send + Sync {
     /// Accepts jobs in this order, made durable together; one result for each, in the same order. A refusal of one is
     /// nothing to the others; the outer `Err` means that none was accepted.
     fn submit_all(&self, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<Result<Submission, Fault>>, Fault>>;
-    /// Saves answers about records of the job. Adding one that is there changes nothing.
+    /// Saves answers about records of the job. Adding one that is there changes nothing: the first stays. They stay
+    /// whatever becomes of the job, until it is answered or started again.
     fn checkpoint<'a>(
         &'a self,
         lease: &'a Lease,
         answers: Vec<Checkpoint>,
     ) -> BoxFuture<'a, Result<(), Fault>>;
-    /// Stores the result; its checkpoints go. Where the job has a return address with something to send (see
-    /// [`Job::parcels`]), the lease goes on as the right to hand the result back, else it ends.
+    /// Stores the result; its checkpoints go. Where the job has something to send (see [`Job::sends`]), the
+    /// lease goes on, under a token of its own, as the right to hand the result back, else it ends. That is the first
+    /// attempt of its delivery.
     fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<Option<Lease>, Fault>>;
     /// Leaves the job to a person; the lease ends, checkpoints stay. When `until` has passed and nobody decided, the job
-    /// is claimable, with a decision of [`crate::job::Ruling::Lapse`] by `vestibule` added.
+    /// is claimable, with a decision of [`crate::job::Ruling::Lapse`] by `vestibule` added, whoever looks at it. After a
+    /// review attempts are counted anew.
     fn suspend(&self, lease: Lease, suspension: Suspension) -> BoxFuture<'_, Result<(), Fault>>;
     /// Puts the job back: it may be claimed again after `delay`. With `untried`, the attempt does not count: nothing
     /// was tried.
     fn release(&self, lease: Lease, delay: Duration, untried: bool) -> BoxFuture<'_, Result<(), Fault>>;
-    /// Gives the job up, with a cause that is safe to show. The lease goes on as in [`JobStore::answer`].
+    /// Gives the job up, with a cause that is safe to show. The lease goes on as in [`JobStore::answer`]; the document
+    /// counts as refused.
     fn bury(
         &self,
         lease: Lease,
@@ -74,29 +84,33 @@ pub trait JobStore: Send + Sync {
     /// Leases up to `most` finished jobs whose delivery is due or whose lease for it has run out; those due longest
     /// first, of any flow.
     fn claim_deliveries(&self, most: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>>;
-    /// Makes the lease last longer, from now.
+    /// Makes the lease, for work or for delivery, last longer, from now.
     fn renew<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Fault>>;
-    /// Starts a dead job again, as if it were new, or the delivery of one whose delivery was given up. False: it is
+    /// Starts a dead job again, as if it were new: attempts, checkpoints, decisions and what was still to be sent are
+    /// gone. Or starts the delivery of an answered one again whose delivery was given up. Due at once. False: it is
     /// neither, or unknown.
     fn retry(&self, job: JobId) -> BoxFuture<'_, Result<bool, Fault>>;
-    /// Gives up a job that is queued, leased or in review, with this cause; a worker's lease is worth nothing then. Its
-    /// dead letter is sent as for [`JobStore::bury`]. False: it is finished or unknown.
+    /// Gives up a job that is queued, leased or in review, with this cause; a worker's lease is worth nothing then. What
+    /// [`JobStore::bury`] would send is due for delivery at once. False: it is finished or unknown.
     fn cancel(&self, job: JobId, cause: String) -> BoxFuture<'_, Result<bool, Fault>>;
     /// Takes a job in review for this reviewer, or makes the time longer. False: another one has it, or it is not in
     /// review.
     fn hold(&self, job: JobId, by: String, lasts: Duration) -> BoxFuture<'_, Result<bool, Fault>>;
-    /// Adds decisions to a job in review that their maker holds or nobody does, and queues it, due at once. False: as
-    /// in [`JobStore::hold`].
+    /// Adds decisions to a job in review that their makers hold or nobody does, and queues it, due at once. False: as
+    /// in [`JobStore::hold`], or there is no decision.
     fn decide(&self, job: JobId, decisions: Vec<Decision>) -> BoxFuture<'_, Result<bool, Fault>>;
-    /// Forgets finished jobs; how many went. Jobs with a delivery that is still due stay.
+    /// Forgets finished jobs and all that belongs to them, their keys too; how many went. Jobs with a delivery that is
+    /// still due stay.
     fn sweep(&self, sweep: Sweep) -> BoxFuture<'_, Result<u64, Fault>>;
-    /// What waits, one entry for each flow that has something to count.
+    /// What waits, one entry for each flow that has something to count, by the flow's name. A job whose lease ran out
+    /// counts as leased until it is claimed, and a delivery that is leased as undelivered.
     fn census(&self) -> BoxFuture<'_, Result<Vec<Census>, Fault>>;
     /// True where this process alone plays this role (`sweep`, `alerts`) among all that share the store, for as long as
     /// a lease lasts from now. Asked again in time, the role is kept.
     fn lead<'a>(&'a self, role: &'a str) -> BoxFuture<'a, Result<bool, Fault>>;
-    /// Ends when there may be something new to claim, now or since the last call. Never ends where the store can not
-    /// tell: who waits has a clock as well.
+    /// Ends when there may be something new to claim, for work or for delivery, now or since the last call; all who
+    /// wait are woken. It may end for nothing, and it says nothing about what becomes due by time alone. Never ends
+    /// where the store can not tell: who waits has a clock as well.
     fn woken(&self) -> BoxFuture<'_, ()>;
     /// One job, whole.
     fn find(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, Fault>>;

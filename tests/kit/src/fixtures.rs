@@ -6,9 +6,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use vestibule_core::{
     ask::Usage,
-    document::{Document, Hash, IdempotencyKey},
+    document::{Attribute, AttributeKind, Document, Hash, IdempotencyKey},
     finding::Outcome,
-    job::{JobId, NewJob, Remark, Reply, ReplyBody},
+    job::{
+        Checkpoint, Decision, JobId, NewJob, Place, Remark, Reply, ReplyBody, ReturnAddress, Ruling, Start,
+        Suspension,
+    },
 };
 
 /// A moment with microseconds and no more: what every store keeps.
@@ -67,4 +70,70 @@ pub fn refusal() -> Reply {
         usage: Usage::default(),
         flow_version: 1,
     }
+}
+
+/// A job of the flow `claims` that waits for whoever claims it.
+pub fn waiting(bytes: &[u8]) -> NewJob {
+    NewJob { start: Start::Later, ..job(None, bytes) }
+}
+
+/// A waiting job of the flow `claims`, in this order.
+pub fn ordered(order: &str, bytes: &[u8]) -> NewJob {
+    NewJob { order: Some(order.into()), ..waiting(bytes) }
+}
+
+/// The same job, to be answered to a queue, with its refusals to another.
+pub fn sent(job: NewJob) -> NewJob {
+    NewJob { return_to: Some(address()), ..job }
+}
+
+/// A return address with everything in it.
+pub fn address() -> ReturnAddress {
+    let place = |queue: &str| Place {
+        returner: "amqp broker".into(),
+        to: [("exchange".to_owned(), String::new()), ("routing_key".to_owned(), queue.to_owned())].into(),
+    };
+    ReturnAddress {
+        reply: Some(place("results \u{e4}")),
+        dead_letter: Some(place("claims.dead")),
+        message: Some("m-1".into()),
+        correlation: Some("c-1".into()),
+    }
+}
+
+/// An address that only refused documents go to.
+pub fn dead_letters() -> ReturnAddress {
+    ReturnAddress { reply: None, ..address() }
+}
+
+/// What came beside a message: a header and a property of the same name, and one that stands twice.
+pub fn attributes() -> Vec<Attribute> {
+    let attribute =
+        |kind, name: &str, value: &str| Attribute { kind, name: name.into(), value: value.into() };
+    vec![
+        attribute(AttributeKind::Header, "X-Tenant", "k\u{f6}ln"),
+        attribute(AttributeKind::Property, "X-Tenant", ""),
+        attribute(AttributeKind::Header, "X-Tenant", "\n\0"),
+    ]
+}
+
+/// The answer about this record.
+pub fn checkpoint(record: u32, answer: &str) -> Checkpoint {
+    let answer = [("priority".to_owned(), answer.into()), ("amount".to_owned(), "10.00".into())];
+    Checkpoint {
+        record,
+        answer: answer.into_iter().collect(),
+        answered_by: "local".into(),
+        usage: Usage { input: 7, cached_input: 0, output: 3 },
+    }
+}
+
+/// What a job in review says, and until when.
+pub fn suspension(until: Option<Timestamp>) -> Suspension {
+    Suspension { reply: Reply { outcome: Outcome::Review, ..reply(b"<pending/>") }, until }
+}
+
+/// A decision of this person about all records.
+pub fn decision(by: &str, ruling: Ruling) -> Decision {
+    Decision { record: None, ruling, by: by.into(), at: moment(), note: Some("\u{201e}so\u{201c}".into()) }
 }

@@ -36,13 +36,15 @@ pub(super) async fn lists_are_filtered_by_state_and_flow(store: Store) -> Kept {
             accepted(&store, fixtures::job_of(flow, None, b"3")).await?,
             accepted(&store, fixtures::job_of(flow, None, b"4")).await?,
             accepted(&store, fixtures::job_of(flow, None, b"5")).await?,
+            accepted(&store, fixtures::job_of(flow, None, b"6")).await?,
         ];
-        let [queued, leased, answered, returned, dead] = leases;
-        let jobs = [queued.job, leased.job, answered.job, returned.job, dead.job];
+        let [queued, leased, in_review, answered, returned, dead] = leases;
+        let jobs = [queued.job, leased.job, in_review.job, answered.job, returned.job, dead.job];
+        store.suspend(in_review, fixtures::suspension(None)).await?;
         store.release(queued, Duration::from_secs(600), false).await?;
         store.answer(answered, fixtures::reply(b"<r/>")).await?;
         store.answer(returned, fixtures::reply(b"<r/>")).await?;
-        store.returned(jobs[3]).await?;
+        store.returned(jobs[4]).await?;
         store.bury(dead, "cause".into(), Vec::new()).await?;
         made.push((flow, jobs));
     }
@@ -63,7 +65,7 @@ pub(super) async fn lists_are_filtered_by_state_and_flow(store: Store) -> Kept {
         same(of_both.len(), 2, word)?;
     }
     let orders = JobFilter { flow: Some("orders".into()), ..JobFilter::default() };
-    same(store.list(orders).await?.len(), 5, "jobs of one flow")?;
+    same(store.list(orders).await?.len(), 6, "jobs of one flow")?;
     match store.list(JobFilter { state: Some("lost".into()), ..JobFilter::default() }).await {
         Err(fault) => same(fault.code, FaultCode::NotFound, "a list by an unknown state"),
         Ok(listed) => Err(Broken(format!("a list by an unknown state has {} jobs", listed.len()))),

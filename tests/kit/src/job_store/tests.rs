@@ -21,7 +21,16 @@ fn caught(mistake: Mistake) -> Vec<&'static str> {
 fn every_mistake_is_caught() {
     thread::scope(|scope| {
         // The cases mostly sleep.
-        let runs = Mistake::ALL.map(|mistake| (mistake, scope.spawn(move || caught(mistake))));
+        let start = |mistake: &Mistake| {
+            (
+                *mistake,
+                scope.spawn({
+                    let it = *mistake;
+                    move || caught(it)
+                }),
+            )
+        };
+        let runs: Vec<_> = Mistake::ALL.iter().map(start).collect();
         for (mistake, run) in runs {
             let caught = run.join().unwrap();
             assert!(!caught.is_empty(), "{mistake:?} passes the suite");
