@@ -133,8 +133,35 @@ pub const ALL: &[Code] = &[
     code("M042", "A route is not there", "Define it under `routes` in vestibule.yaml, or mend the name"),
     code(
         "M043",
-        "A field of the key may be absent",
-        "Say `required` on the field, or leave it out of the key",
+        "A field of the key or of the order may be absent, or is not read from the document",
+        "Say `required` on the field, or leave it out of `key` or `order`",
+    ),
+    code(
+        "M044",
+        "The path of a webhook can not be used",
+        "Write /hooks/NAME with letters, digits, `-`, `_`, `.` and `~`",
+    ),
+    code(
+        "M045",
+        "A secret is not named by an environment variable",
+        "Put the secret into the environment and write the variable's name, e.g. CLAIMS_HOOK",
+    ),
+    code("M046", "A key has no effect without another one", "Add the other key, or remove this one"),
+    code(
+        "M047",
+        "This needs durable jobs",
+        "Remove `durability: none`, or remove what needs a job: tickets, order, review, delivery",
+    ),
+    code("M048", "A setting of a channel can not be used", "Mend it as the message says"),
+    code(
+        "M049",
+        "The delays of `retry` can not be used",
+        "List up to ten from the shortest to the longest, e.g. [5s, 1m, 10m]",
+    ),
+    code(
+        "M050",
+        "`pending` writes what is not known when a ticket is given",
+        "Write `ticket`, `flow.name`, `flow.version` or a fixed text",
     ),
 ];
 

@@ -3,10 +3,23 @@
 //! Keys that must be there are `Option`s marked `required`: the schema asks for them, and a file without one can still
 //! be checked to its end.
 
+mod channel;
+mod handling;
+
+use std::num::NonZeroU16;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+
+pub use self::{
+    channel::{
+        AmqpDeliver, AmqpReceive, Channels, Deliver, DeliverTo, QueueType, Receive, ReplyWord,
+        SignatureAlgorithm, SignatureEncoding, SoapChannel, WebhookDeliver, WebhookReceive, WebhookStyle,
+    },
+    handling::{Durability, Lapse, LateWord, Pending, Review, Tickets},
+};
 
 use super::{
     plan::Mask,
@@ -49,56 +62,27 @@ pub struct MappingFile {
     /// How the answer goes back: left is the legacy place, right the clean name
     #[serde(rename = "return")]
     pub back: Option<Back>,
-    /// Where the reply goes: `reply`, to the caller
-    pub deliver: Option<Value>,
+    /// What a caller gets who gets a ticket, in its own form
+    pub pending: Option<Pending>,
+    /// Where results go: `reply`, to the caller (when left out), or a channel
+    pub deliver: Option<Deliver>,
     /// Field(s) that make the idempotency key: the same key gives the same stored result
     pub key: Option<OneOrMany>,
     /// Whether an accepted document survives a crash: `full` (when left out) or `none`
     pub durability: Option<Durability>,
-}
-
-/// Where documents arrive: one block of channels, or a list of them.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(inline)]
-pub enum Channels {
-    /// Each channel once
-    One(Box<Receive>),
-    /// Several, also of one kind
-    Many(Vec<Receive>),
-}
-
-/// Channels by their word.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Receive {
-    /// An operation of a SOAP service, at /soap/SERVICE
-    pub soap: Option<SoapChannel>,
-    /// A queue. Not yet in this version
-    pub amqp: Option<Value>,
-    /// A PostgreSQL table. Not yet in this version
-    pub postgres: Option<Value>,
-    /// A SQL Server table. Not yet in this version
-    pub sqlserver: Option<Value>,
-    /// A folder of files. Not yet in this version
-    pub folder: Option<Value>,
-    /// An HTTP path. Not yet in this version
-    pub webhook: Option<Value>,
-    /// A time table. Not yet in this version
-    pub schedule: Option<Value>,
-}
-
-/// An operation of a SOAP service.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("x-partial" = true))]
-pub struct SoapChannel {
-    /// Name of the service, e.g. ClaimService
-    #[schemars(required)]
-    pub service: Option<String>,
-    /// Name of the operation, e.g. SubmitClaim
-    #[schemars(required)]
-    pub operation: Option<String>,
+    /// When a caller gets a ticket instead of a result: yes (always), no (never), late (when the deadline passes);
+    /// when the caller asks for one, when left out
+    #[serde(rename = "async")]
+    pub tickets: Option<Tickets>,
+    /// Field(s) that order documents: those with the same values are worked on one after the other
+    pub order: Option<OneOrMany>,
+    /// Most documents of this flow that are worked on at once in one process
+    pub concurrency: Option<NonZeroU16>,
+    /// Longest time from acceptance to the start of the work where nobody waits: 1h; 24h when left out
+    pub patience: Option<String>,
+    /// How a person decides what the checks or `accept` left to one; what needs a person is answered as `review` when
+    /// left out
+    pub review: Option<Review>,
 }
 
 /// The technology of a document.
@@ -428,14 +412,4 @@ pub struct WriteField {
     pub overflow: Option<Overflow>,
     /// Legacy text written when there is no value
     pub default: Option<Word>,
-}
-
-/// Whether an accepted document survives a crash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Durability {
-    /// It is stored before a model is asked
-    Full,
-    /// It is in memory only
-    None,
 }

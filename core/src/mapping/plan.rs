@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
+    document::AttributeKind,
     finding::Outcome,
     interpret::Codec,
     mapping::{
@@ -49,6 +50,19 @@ pub struct Mapping {
     pub deadline: Duration,
     /// How its jobs are handled: order, tickets, reviews, and where results go.
     pub handling: Handling,
+}
+
+impl Mapping {
+    /// What the mapping reads of the headers and properties that come beside a document, each once: a source keeps these
+    /// alone.
+    pub fn attributes(&self) -> Vec<(AttributeKind, &str)> {
+        let mut found = Vec::new();
+        self.record.attributes(&mut found);
+        if let Some(trailer) = &self.source.trailer {
+            trailer.attributes(&mut found);
+        }
+        found
+    }
 }
 
 /// How the jobs of a flow are handled.
@@ -183,6 +197,24 @@ impl Shape {
     /// The position of a clean name.
     pub fn slot(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|field| &*field.name == name)
+    }
+
+    fn attributes<'s>(&'s self, found: &mut Vec<(AttributeKind, &'s str)>) {
+        for field in &self.fields {
+            match &field.from {
+                From::Addresses(addresses) => {
+                    for address in addresses {
+                        if let Address::Attribute(kind, name) = address
+                            && !found.iter().any(|(other, known)| other == kind && *known == &**name)
+                        {
+                            found.push((*kind, name));
+                        }
+                    }
+                }
+                From::Each { shape, .. } => shape.attributes(found),
+                From::Constant(_) | From::Computed(_) | From::Model => {}
+            }
+        }
     }
 }
 

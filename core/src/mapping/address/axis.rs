@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use super::{AddressError, Meta};
-use crate::mapping::diagnostic::nearest;
+use crate::{
+    document::AttributeKind,
+    mapping::diagnostic::{nearest, shown},
+};
 
 /// A word that leads an address.
 struct Axis {
@@ -16,7 +19,6 @@ struct Axis {
 const SHEETS: &[&str] = &["sheet"];
 const PAGES: &[&str] = &["pdf"];
 const LAID_OUT: &[&str] = &["pdf", "sheet"];
-const MESSAGES: &[&str] = &["amqp"];
 
 const AXES: &[Axis] = &[
     Axis { word: "meta", kinds: &[], example: "meta received" },
@@ -28,8 +30,8 @@ const AXES: &[Axis] = &[
     Axis { word: "bytes", kinds: &["fixed"], example: "bytes 121-122" },
     Axis { word: "trailer", kinds: &["fixed", "rows", "sheet"], example: "trailer TR-COUNT" },
     Axis { word: "before", kinds: &["cdc"], example: "before STATUS" },
-    Axis { word: "header", kinds: MESSAGES, example: "header x-tenant" },
-    Axis { word: "property", kinds: MESSAGES, example: "property correlation_id" },
+    Axis { word: "header", kinds: &[], example: "header x-tenant" },
+    Axis { word: "property", kinds: &[], example: "property correlation_id" },
     Axis { word: "right of", kinds: LAID_OUT, example: "right of 'Invoice No'" },
     Axis { word: "left of", kinds: LAID_OUT, example: "left of 'Invoice No'" },
     Axis { word: "below", kinds: LAID_OUT, example: "below 'Bill to', 3 lines" },
@@ -44,6 +46,25 @@ pub(super) const BLANK_IN_NAME: &str = "a name with a blank in it needs quotes";
 
 const METAS: [(&str, Meta); 4] =
     [("received", Meta::Received), ("name", Meta::Name), ("key", Meta::Key), ("hash", Meta::Hash)];
+
+/// The properties of a message (AMQP 0-9-1, class basic).
+const PROPERTIES: [&str; 13] = [
+    "content_type",
+    "content_encoding",
+    "delivery_mode",
+    "priority",
+    "correlation_id",
+    "reply_to",
+    "expiration",
+    "message_id",
+    "timestamp",
+    "type",
+    "user_id",
+    "app_id",
+    "cluster_id",
+];
+/// Longest name of a header, in bytes: what AMQP carries.
+const LONGEST_HEADER: usize = 255;
 
 impl Meta {
     /// The word after `meta`.
@@ -61,8 +82,22 @@ impl Meta {
 pub(super) enum Lead {
     /// With `meta`, and this is all of it.
     Meta(Meta),
+    /// With `header` or `property`, and this is all of it.
+    Attribute(AttributeKind, Box<str>),
     /// With no leading word.
     Path,
+}
+
+impl Lead {
+    /// The word that leads to something that is no place in the document.
+    pub(super) fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Meta(_) => Some("meta"),
+            Self::Attribute(AttributeKind::Header, _) => Some("header"),
+            Self::Attribute(AttributeKind::Property, _) => Some("property"),
+            Self::Path => None,
+        }
+    }
 }
 
 /// The text without outer white space, as a range of it; one byte at least where there is one.
@@ -91,7 +126,9 @@ pub(super) fn lead(text: &str, kind: &str) -> Result<Lead, AddressError> {
             .is_some_and(|after| after.is_empty() || after.starts_with(char::is_whitespace))
     });
     match known {
-        Some(axis) if axis.word == "meta" => meta(rest, text, start).map(Lead::Meta),
+        Some(axis) if axis.word == "meta" => meta(rest, text).map(Lead::Meta),
+        Some(axis) if axis.word == "header" => header(rest, text),
+        Some(axis) if axis.word == "property" => property(rest, text),
         Some(axis) if !axis.kinds.contains(&kind) => Err(AddressError {
             span: start..start + axis.word.len(),
             title: format!("`{}` does not exist in {} {kind} source", axis.word, article(kind)),
@@ -138,17 +175,59 @@ fn unknown(word: &str, body: &str, span: Range<usize>, all: Range<usize>, kind: 
     }
 }
 
-fn meta(rest: &str, text: &str, start: usize) -> Result<Meta, AddressError> {
+fn meta(rest: &str, text: &str) -> Result<Meta, AddressError> {
     if let Some((_, meta)) = METAS.iter().find(|(word, _)| *word == rest) {
         return Ok(*meta);
     }
-    let end = start + text.trim().len();
     Err(AddressError {
-        span: end - rest.len()..end,
+        span: last(rest, text),
         title: format!("`{rest}` is not known about a document"),
         help: Some("expected one of: received, name, key, hash".into()),
         fix: nearest(rest, &METAS.map(|(word, _)| word)).map(str::to_owned),
     })
+}
+
+fn header(rest: &str, text: &str) -> Result<Lead, AddressError> {
+    if rest.len() <= LONGEST_HEADER && rest.bytes().all(is_token) {
+        return Ok(Lead::Attribute(AttributeKind::Header, rest.into()));
+    }
+    Err(AddressError {
+        span: last(rest, text),
+        title: format!("`{}` is not the name of a header", shown(rest)),
+        help: Some(
+            "letters, digits and - _ . ! # $ % & ' * + ^ ` | ~, without quotes: header x-tenant".into(),
+        ),
+        fix: None,
+    })
+}
+
+fn property(rest: &str, text: &str) -> Result<Lead, AddressError> {
+    if PROPERTIES.contains(&rest) {
+        return Ok(Lead::Attribute(AttributeKind::Property, rest.into()));
+    }
+    let spelt = rest.to_ascii_lowercase().replace('-', "_");
+    let near = if PROPERTIES.contains(&&*spelt) {
+        Some(spelt)
+    } else {
+        nearest(rest, &PROPERTIES).map(str::to_owned)
+    };
+    Err(AddressError {
+        span: last(rest, text),
+        title: format!("`{}` is not a property of a message", shown(rest)),
+        help: Some(format!("expected one of: {}", PROPERTIES.join(", "))),
+        fix: near,
+    })
+}
+
+/// Where the last part of a text stands, outer white space left out.
+fn last(rest: &str, text: &str) -> Range<usize> {
+    let end = trimmed(text).end;
+    end.saturating_sub(rest.len())..end
+}
+
+/// A character of a token (RFC 9110, 5.6.2): of names of headers.
+pub(in crate::mapping) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn article(kind: &str) -> &'static str {

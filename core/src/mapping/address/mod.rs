@@ -7,6 +7,8 @@
 //! pick   = "(" ( 1.. | "last" | [ "@" ] name "=" value ) ")"                          "[" and "]" are taken as well
 //! ```
 //!
+//! Before a path, three words lead somewhere else: `meta received`, `header x-tenant`, `property correlation_id`.
+//!
 //! A pick chooses among the matches below one parent (for `//name`: among all matches below it, in document order).
 //! Printing an address gives text that reads back as the same address; a namespace is printed as `{URI}`, which
 //! needs no prefix.
@@ -24,6 +26,7 @@ use indexmap::IndexMap;
 
 use crate::document::AttributeKind;
 
+pub(super) use axis::is_token;
 pub(crate) use notation::write_name;
 
 /// Why a text is not an address.
@@ -48,6 +51,7 @@ impl Address {
     ) -> Result<Self, AddressError> {
         match axis::lead(text, kind)? {
             axis::Lead::Meta(meta) => Ok(Self::Meta(meta)),
+            axis::Lead::Attribute(kind, name) => Ok(Self::Attribute(kind, name)),
             axis::Lead::Path => Path::parse(text, kind, namespaces).map(Self::Path),
         }
     }
@@ -60,10 +64,10 @@ impl Path {
         kind: &str,
         namespaces: &IndexMap<String, String>,
     ) -> Result<Self, AddressError> {
-        if let axis::Lead::Meta(_) = axis::lead(text, kind)? {
+        if let Some(word) = axis::lead(text, kind)?.word() {
             return Err(AddressError {
                 span: axis::trimmed(text),
-                title: "`meta` is a single value, not a place in the document".into(),
+                title: format!("`{word}` is a single value, not a place in the document"),
                 help: Some("write the path of what repeats, e.g. Claim/Lines/Line".into()),
                 fix: None,
             });
@@ -78,10 +82,10 @@ impl Path {
         namespaces: &IndexMap<String, String>,
     ) -> Result<Self, AddressError> {
         let lead = axis::lead(text, kind).map_err(|error| read::without_quotes(error, kind))?;
-        if let axis::Lead::Meta(_) = lead {
+        if let Some(word) = lead.word() {
             return Err(AddressError {
                 span: axis::trimmed(text),
-                title: "`meta` can not be written".into(),
+                title: format!("`{word}` can not be written"),
                 help: Some("write the legacy place, e.g. Result/ClaimNo".into()),
                 fix: None,
             });

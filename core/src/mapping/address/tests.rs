@@ -28,6 +28,10 @@ fn what_is_read_prints_as_the_same_address() {
         ("Lines//Amt", "Lines//Amt"),
         ("Größe", "Größe"),
         ("meta received", "meta received"),
+        (" header  X-Tenant ", "header X-Tenant"),
+        ("header it's", "header it's"),
+        ("property correlation_id", "property correlation_id"),
+        ("header/x", "header/x"),
         ("Line(@a=x)(2)", "Line(@a=x)(2)"),
         ("'@id'/''", "'@id'/''"),
     ];
@@ -58,6 +62,17 @@ fn a_wrong_address_says_where_and_why() {
         ("rihgt of 'Invoice No'", "rihgt", "`rihgt` is not a way to find a value in an xml source", None),
         ("meat received", "meat", "`meat` is not a way to find a value in an xml source", Some("meta")),
         ("meta recieved", "recieved", "`recieved` is not known about a document", Some("received")),
+        ("header a/b", "a/b", "`a/b` is not the name of a header", None),
+        (" header two words ", "two words", "`two words` is not the name of a header", None),
+        ("haeder x", "haeder", "`haeder` is not a way to find a value in an xml source", Some("header")),
+        (
+            "property corelation_id",
+            "corelation_id",
+            "`corelation_id` is not a property of a message",
+            Some("correlation_id"),
+        ),
+        ("property App-Id", "App-Id", "`App-Id` is not a property of a message", Some("app_id")),
+        ("property x", "x", "`x` is not a property of a message", None),
         ("Claim/Policy No", "Claim/Policy No", "a blank ends the name", None),
         ("Policy No", "Policy No", "a name with a blank in it needs quotes", Some("'Policy No'")),
         ("A | B", "|", "", None),
@@ -95,6 +110,8 @@ fn a_written_place_has_names_only() {
         ("../x", ".."),
         ("Result/*", "*"),
         ("meta name", "meta name"),
+        ("header x", "header x"),
+        ("property app_id", "property app_id"),
         ("1st/x", "1st"),
         ("Result/9", "9"),
         ("Result/@1", "@1"),
@@ -132,7 +149,25 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![5 => named, 1 => dots]
 }
 
+#[test]
+fn what_comes_beside_a_document_is_found_in_every_kind_of_source() {
+    for kind in ["xml", "json", "fixed"] {
+        let found = Address::parse("header x-tenant", kind, &IndexMap::new());
+        assert_eq!(found, Ok(Address::Attribute(AttributeKind::Header, "x-tenant".into())), "kind: {kind}");
+        let found = Path::parse("property type", kind, &IndexMap::new()).expect_err(kind);
+        assert_eq!(found.title, "`property` is a single value, not a place in the document");
+    }
+}
+
 proptest! {
+    #[test]
+    fn every_header_prints_as_text_that_reads_back(name in "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}") {
+        let address = Address::Attribute(AttributeKind::Header, name.into());
+        for kind in ["xml", "json"] {
+            prop_assert_eq!(Address::parse(&address.to_string(), kind, &IndexMap::new()), Ok(address.clone()));
+        }
+    }
+
     #[test]
     fn every_path_prints_as_text_that_reads_back(steps in proptest::collection::vec(step(), 1..5), absolute in any::<bool>()) {
         // An absolute path begins with the root's own name.
@@ -143,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused_inside_the_text(text in "\\PC{0,30}|[A-Za-z/@()\\[\\]'\"=:{}.* 0-9|,]{0,30}") {
+    fn any_text_is_read_or_refused_inside_the_text(text in "\\PC{0,30}|(header|property) \\PC{0,10}|[A-Za-z/@()\\[\\]'\"=:{}.* 0-9|,]{0,30}") {
         for kind in ["xml", "json"] {
             match Address::parse(&text, kind, &namespaces()) {
                 Ok(found) => prop_assert_eq!(Address::parse(&found.to_string(), kind, &namespaces()), Ok(found)),

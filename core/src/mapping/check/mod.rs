@@ -7,14 +7,19 @@ mod answer_schema;
 mod ask;
 mod back;
 mod bounds;
+mod channels;
 mod echo;
 mod fields;
+mod handling;
+mod hooks;
 mod limits;
 mod names;
+mod queues;
 mod rules;
 mod source;
 mod spelling;
 mod tables;
+mod write;
 
 use std::{sync::Arc, time::Duration};
 
@@ -134,7 +139,8 @@ fn assemble(
     let meant = |key: &str| spoilt.meant.iter().any(|it| it == key);
     let (ask_is_misspelt, codes_are_misspelt) = (meant("ask"), meant("codes"));
     refuse_later(root, file, diagnostics);
-    let receive = source::channels(root, around, diagnostics);
+    let receive = channels::receive(root, around, diagnostics);
+    let deliver = channels::deliver(root, around, diagnostics);
     let (mut desk, head) = source::desk(root, file, around, spoilt, &receive, diagnostics);
     desk.tables = tables::all(root, file, around, diagnostics);
     desk.tables_are_known = !codes_are_misspelt;
@@ -158,7 +164,8 @@ fn assemble(
         .and_then(|node| names.rule(node, Some(&Type::Bool), diagnostics));
 
     let record = Arc::new(record);
-    let key = keys(root, &names, &record, diagnostics);
+    let key = handling::fields(root, "key", &names, &record, diagnostics);
+    let order = handling::fields(root, "order", &names, &record, diagnostics);
     document_names(&sketch, &trailer_sketch, &mut names);
     let checks = rules::checks(root, file, &names, diagnostics);
     let mut deadline = DEFAULT_DEADLINE;
@@ -168,14 +175,11 @@ fn assemble(
     // The names of an answer that could not be read are not known; nobody who uses them is to blame.
     names.all_doubtful |= ask_is_misspelt || (root.get("ask").is_some() && ask.is_none());
     let answer = ask.as_ref().map(|it| Arc::clone(&it.answer));
-    let back = back::section(
-        &desk,
-        root,
-        file,
-        back::Shapes { record: &record, answer: answer.as_deref(), trailer: trailer.as_ref() },
-        names,
-        diagnostics,
-    );
+    let shapes = write::Shapes { record: &record, answer: answer.as_deref(), trailer: trailer.as_ref() };
+    let pending = back::pending(&desk, root, file, shapes, names.clone(), diagnostics);
+    let back = back::section(&desk, root, file, shapes, names, diagnostics);
+    handling::needs_jobs(root, file, &receive, diagnostics);
+    let handling = handling::section(root, file, diagnostics);
 
     plan::Mapping {
         name: name(root, file, diagnostics),
@@ -203,7 +207,7 @@ fn assemble(
             Some(Durability::Full) | None => plan::Durability::Full,
         },
         deadline,
-        handling: plan::Handling::default(),
+        handling: plan::Handling { deliver, pending, order, ..handling },
     }
 }
 
@@ -227,14 +231,6 @@ fn refuse_later(root: &Node, file: &MappingFile, diagnostics: &mut Diagnostics) 
             .push("M016", &key.span, "`lookups` are not yet in this version", "remove this section")
             .help("until then, `one_of` or a code table can hold a short list");
     }
-    if let Some((_, value)) = root.entry("deliver")
-        && !value.is_blank()
-        && value.text() != Some("reply")
-    {
-        diagnostics
-            .push("M016", &value.span, "only `deliver: reply` is in this version", "not yet in this version")
-            .help("`reply` hands the answer to the caller; leave `deliver` out to mean the same");
-    }
 }
 
 fn name(root: &Node, file: &MappingFile, diagnostics: &mut Diagnostics) -> Arc<str> {
@@ -249,36 +245,6 @@ fn name(root: &Node, file: &MappingFile, diagnostics: &mut Diagnostics) -> Arc<s
             .help("small letters, digits and `-`, at most 100: it is part of the address /v1/flows/NAME");
     }
     name.as_str().into()
-}
-
-/// The fields of the idempotency key.
-fn keys(
-    root: &Node,
-    names: &Names,
-    record: &plan::Shape,
-    diagnostics: &mut Diagnostics,
-) -> Vec<crate::rule::Slot> {
-    let Some(node) = root.get("key") else { return Vec::new() };
-    let mut slots = Vec::new();
-    for item in node.items().iter().take(MOST_IN_BLOCK) {
-        let Some((kind, slot)) = names.find(item, diagnostics) else { continue };
-        if matches!(kind, Type::List(_)) {
-            let title = format!(
-                "`{}` is a list: it can not be part of the key",
-                shown(item.text().unwrap_or_default())
-            );
-            diagnostics.push("M018", &item.span, title, "a single value is needed here");
-        } else if record.fields.iter().any(|it| Some(&*it.name) == item.text() && it.rules.required.is_none())
-        {
-            let name = shown(item.text().unwrap_or_default());
-            let title = format!("`{name}` may be absent: then a repeated document would be new");
-            diagnostics
-                .push("M043", &item.span, title, "part of the key")
-                .help("say `required: yes` (or note, review) on the field");
-        }
-        slots.push(slot);
-    }
-    slots
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ pub(super) struct Sketch {
     pub inner: Vec<Sketch>,
 }
 
+/// What may stand in `pending`.
+const PENDING_KNOWS: &str = "`pending` can write `ticket`, `flow.name`, `flow.version` and fixed texts";
+
 /// Names in scope, and those whose type is a guess.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
@@ -26,6 +29,8 @@ pub(super) struct Names {
     doubtful: HashSet<String>,
     /// Fields of the same block that stand further down.
     pub later: HashSet<String>,
+    /// Names that are known only when the work is done.
+    pub known_later: HashSet<String>,
     /// A whole section could not be read: an unknown name may be one of its.
     pub all_doubtful: bool,
 }
@@ -99,6 +104,18 @@ impl Names {
         if let Some((kind, slot)) = self.scope.names.get(name) {
             return Some((kind.clone(), slot.clone()));
         }
+        if self.known_later.contains(name) {
+            let label = "known only when the work is done";
+            diagnostics
+                .push(
+                    "M050",
+                    &node.span,
+                    format!("`{}` is not known when a ticket is given", shown(name)),
+                    label,
+                )
+                .help(PENDING_KNOWS);
+            return None;
+        }
         if !self.all_doubtful && !self.is_below_doubtful(name) && !node.is_blank() {
             let title = format!("there is no field `{}`", shown(name));
             diagnostics.push("M023", &node.span, title, "unknown field").suggest(
@@ -144,7 +161,16 @@ impl Names {
     fn say_later(&self, text: &str, diagnostic: &mut Diagnostic) {
         let name = text.get(diagnostic.span.clone()).unwrap_or_default();
         let first = name.split('.').next().unwrap_or_default();
-        if diagnostic.code == "M041" && self.later.contains(first) && !self.scope.names.contains_key(name) {
+        if diagnostic.code == "M041" && self.known_later.contains(name) {
+            diagnostic.code = "M050";
+            diagnostic.title = format!("`{}` is not known when a ticket is given", shown(name));
+            diagnostic.label = "known only when the work is done".into();
+            diagnostic.help = vec![PENDING_KNOWS.into()];
+            diagnostic.fix = None;
+        } else if diagnostic.code == "M041"
+            && self.later.contains(first)
+            && !self.scope.names.contains_key(name)
+        {
             diagnostic.title = format!("`{}` is not known yet", shown(name));
             diagnostic.label = "this field does not stand above".into();
             diagnostic.help =

@@ -1,4 +1,4 @@
-//! What a document is and where it arrives; addresses against the contract.
+//! What a document is; addresses against the contract.
 
 use std::sync::Arc;
 
@@ -18,69 +18,9 @@ use super::{
 };
 use crate::ports::{Contract, Direction, NotInContract};
 
-/// Most channels of one mapping.
-const MOST_CHANNELS: usize = 100;
-
 /// What of the source only the record's own compilation needs.
 pub(super) struct Head {
     pub each: Option<Path>,
-}
-
-/// The channels under `receive`, which is a block or a list of blocks.
-pub(super) fn channels(
-    root: &Node,
-    around: &Surroundings<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Vec<plan::Channel> {
-    const KNOWN: [&str; 7] = ["soap", "amqp", "postgres", "sqlserver", "folder", "webhook", "schedule"];
-    let Some(node) = root.get("receive") else { return Vec::new() };
-    let mut channels: Vec<plan::Channel> = Vec::new();
-    if node.items().len() > MOST_CHANNELS {
-        let title = format!("more than {MOST_CHANNELS} channels");
-        diagnostics.push("M008", &node.span, title, "too many");
-        return channels;
-    }
-    if node.items().iter().all(|it| it.entries().is_empty()) && node.text().is_none() {
-        diagnostics
-            .push("M012", &node.span, "`receive` names no channel", "expected at least one")
-            .help("e.g. soap: { service: ClaimService, operation: SubmitClaim }");
-    }
-    for (key, value) in node.items().iter().flat_map(Node::entries) {
-        let Some(word) = key.text().filter(|it| KNOWN.contains(it)) else { continue };
-        let channel = channel(word, key, value, around, diagnostics);
-        let same = |it: &&plan::Channel| it.kind == channel.kind && it.settings == channel.settings;
-        if let Some(first) = channels.iter().find(same).filter(|_| !channel.settings.is_empty()) {
-            diagnostics
-                .push("M005", &channel.span, "this channel stands twice", "second time")
-                .also(&first.span, "and here");
-        }
-        channels.push(channel);
-    }
-    channels
-}
-
-fn channel(
-    word: &str,
-    key: &Node,
-    value: &Node,
-    around: &Surroundings<'_>,
-    diagnostics: &mut Diagnostics,
-) -> plan::Channel {
-    if around.registry.frontend(word).is_none() && word != "soap" {
-        let title = format!("documents can not arrive by `{word}` in this version");
-        diagnostics
-            .push("M016", &key.span, title, "not yet in this version")
-            .help("this version receives by `soap`, and as JSON at /v1/flows/NAME without any `receive`");
-    }
-    let setting = |(key, value): &(Node, Node)| Some((key.text()?.to_owned(), value.text()?.to_owned()));
-    let settings = value.entries().iter().filter_map(setting).collect();
-    for (name, node) in value.entries() {
-        if node.text().is_some_and(|it| it.is_empty()) && !node.is_blank() {
-            let title = format!("`{}` is empty", name.text().unwrap_or_default());
-            diagnostics.push("M014", &node.span, title, "expected a name");
-        }
-    }
-    plan::Channel { kind: word.into(), settings, span: key.span.start..value.span.end }
 }
 
 /// Reads the section `source` and the contract that it names.

@@ -10,10 +10,13 @@ use crate::{
     mapping::{
         address::{Axis, Path},
         diagnostic::Diagnostics,
-        plan::Mapping,
+        plan::{Channel, Mapping},
         syntax::{self, Kind, Node},
     },
-    ports::{Contract, Direction, Extractor, Files, Format, NotInContract, Renderer},
+    ports::{
+        Connection, ConnectionKind, ConnectionRequest, Contract, Direction, Extractor, Files, Format, Hook,
+        HookKind, NotInContract, Renderer,
+    },
     registry::Registry,
 };
 
@@ -23,8 +26,12 @@ pub fn check(text: &str) -> Compiled {
 }
 
 pub fn claims(text: &str, routes: Option<&[String]>) -> Compiled {
-    let registry =
-        Registry { formats: vec![Arc::new(Fake("xml")), Arc::new(Fake("json"))], ..Registry::default() };
+    let registry = Registry {
+        formats: vec![Arc::new(Fake("xml")), Arc::new(Fake("json"))],
+        connections: vec![Arc::new(Broker)],
+        hooks: vec![Arc::new(Posts)],
+        ..Registry::default()
+    };
     compile("claim.map.yaml", text, &Surroundings { files: &Beside, registry: &registry, routes })
 }
 
@@ -52,6 +59,34 @@ impl Files for Beside {
             _ => return Err(io::ErrorKind::NotFound.into()),
         };
         Ok(text.into())
+    }
+}
+
+struct Broker;
+
+impl ConnectionKind for Broker {
+    fn kind(&self) -> &'static str {
+        "amqp"
+    }
+    fn open(&self, _: ConnectionRequest<'_>, _: &mut Diagnostics) -> Option<Arc<dyn Connection>> {
+        None
+    }
+}
+
+struct Posts;
+
+impl HookKind for Posts {
+    fn kind(&self) -> &'static str {
+        "webhook"
+    }
+    fn open(
+        &self,
+        _: &Arc<Mapping>,
+        _: &Channel,
+        _: &dyn Fn(&str) -> Option<String>,
+        _: &mut Diagnostics,
+    ) -> Option<Arc<dyn Hook>> {
+        None
     }
 }
 

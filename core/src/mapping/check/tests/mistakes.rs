@@ -75,14 +75,9 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
         &["M016 `lookups` are not yet in this version"],
     ),
     (
-        "deliver: reply",
-        "deliver: { amqp: { queue: out } }",
-        &["M016 only `deliver: reply` is in this version"],
-    ),
-    (
         "  soap: {",
-        "  amqp: { connection: broker }\n  soap: {",
-        &["M016 documents can not arrive by `amqp` in this version"],
+        "  folder: { path: inbox }\n  soap: {",
+        &["M016 documents can not arrive by `folder` in this version"],
     ),
     (
         "  soap: { service: ClaimService, operation: SubmitClaim }",
