@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod private;
 pub mod process;
 pub mod proxy;
+pub mod rabbitmq;
 pub mod scripted_model;
 
 pub use memory_store::MemoryStore;
