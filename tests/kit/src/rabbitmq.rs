@@ -137,21 +137,27 @@ impl RabbitMq {
         let start = Instant::now();
         while server.try_wait()?.is_none() {
             if start.elapsed() > PATIENCE {
-                end_group(&mut server)?;
+                self.end(&mut server)?;
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the broker did not end by itself"));
             }
             sleep(Duration::from_millis(20));
         }
         // What it started ends a moment later.
-        end_group(&mut server)
+        self.end(&mut server)
     }
 
     /// Kills it at once (SIGKILL), as a power cut of its machine would, but for what the system still has in memory.
     pub fn kill(&mut self) -> io::Result<()> {
         match self.server.take() {
-            Some(mut server) => end_group(&mut server),
+            Some(mut server) => self.end(&mut server),
             None => Ok(()),
         }
+    }
+
+    fn end(&self, server: &mut Child) -> io::Result<()> {
+        end_group(server)?;
+        // Its number may soon be another's.
+        fs::remove_file(self.dir.join("group.server"))
     }
 
     /// Stops and starts it.
