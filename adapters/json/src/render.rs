@@ -7,7 +7,7 @@ use vestibule_core::{
     flow::written::{Hint, Written, WrittenItem},
     mapping::{
         address::{Axis, Path},
-        plan::{Mapping, Write},
+        plan::{Return, Write},
     },
     ports::Renderer,
 };
@@ -32,12 +32,9 @@ struct Place {
 }
 
 impl JsonRenderer {
-    pub(crate) fn compile(mapping: &Mapping) -> Result<Self, Fault> {
-        let Some(back) = &mapping.back else {
-            return Err(Fault::new(FaultCode::Unwritable, "the mapping has no `return`"));
-        };
+    pub(crate) fn compile(back: &Return) -> Self {
         let local = |it: &str| it.rsplit(':').next().unwrap_or(it).to_owned();
-        Ok(Self { list: back.into.split('/').skip(1).map(local).collect(), level: level(&back.write) })
+        Self { list: back.into.split('/').skip(1).map(local).collect(), level: level(&back.write) }
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use reqwest::{
     Client, Response, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -23,6 +23,18 @@ use crate::{answer, error::ChatError, request::ChatRequest, settings::Settings};
 const LONGEST_RESPONSE: usize = 1024 * 1024;
 /// Longest error response that is read for its code.
 const LONGEST_ERROR: usize = 64 * 1024;
+
+/// The header by which a server knows a request that it has answered before.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What is asked.
+pub(crate) struct Question<'a> {
+    pub flow: &'a str,
+    pub prompt: &'a str,
+    pub schema: &'a Value,
+    /// Empty where there is no job.
+    pub request_id: &'a str,
+}
 
 /// A model that is asked by chat completions.
 pub(crate) struct ChatModel {
@@ -57,13 +69,8 @@ impl ChatModel {
     }
 
     /// One question, one answer, by the deadline or the model's own time, whichever is first.
-    pub async fn converse(
-        &self,
-        flow: &str,
-        prompt: &str,
-        schema: &Value,
-        deadline: Instant,
-    ) -> Result<Answered, Fault> {
+    pub async fn converse(&self, question: Question<'_>, deadline: Instant) -> Result<Answered, Fault> {
+        let Question { flow, prompt, schema, request_id } = question;
         let mut request = ChatRequest::new(&self.model, flow, prompt, schema);
         request.temperature = self.temperature;
         request.max_tokens = self.max_tokens;
@@ -72,14 +79,21 @@ impl ChatModel {
         })?;
         let own = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let until = own.map_or(deadline, |own| own.min(deadline));
-        match timeout_at(until, self.exchange(body)).await {
+        match timeout_at(until, self.exchange(body, request_id)).await {
             Ok(outcome) => outcome.map_err(Fault::from),
             Err(_) => Err(ChatError::Late.into()),
         }
     }
 
-    async fn exchange(&self, body: Vec<u8>) -> Result<Answered, ChatError> {
-        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+    async fn exchange(&self, body: Vec<u8>, request_id: &str) -> Result<Answered, ChatError> {
+        let mut headers = self.headers.clone();
+        // Servers that know the key answer a repeated request from what they stored; the others pass it over.
+        if let Ok(key) = HeaderValue::from_str(request_id)
+            && !request_id.is_empty()
+        {
+            headers.insert(IDEMPOTENCY_KEY, key);
+        }
+        let request = self.client.post(self.url.clone()).headers(headers).body(body);
         let mut response = request.send().await.map_err(connection)?;
         let status = response.status();
         if status.is_success() {
@@ -108,7 +122,13 @@ impl Model for ChatModel {
     ) -> BoxFuture<'a, Result<Answered, Fault>> {
         Box::pin(async move {
             let prompt = (task.prompt)()?;
-            self.converse(&task.mapping.name, &prompt, task.schema, deadline).await
+            let question = Question {
+                flow: &task.mapping.name,
+                prompt: &prompt,
+                schema: task.schema,
+                request_id: task.request_id,
+            };
+            self.converse(question, deadline).await
         })
     }
 }

@@ -75,7 +75,7 @@ impl fmt::Debug for Key {
 }
 
 /// Headers that the adapter or HTTP itself sets, and those that carry credentials.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "authorization",
     "proxy-authorization",
     "cookie",
@@ -83,6 +83,7 @@ const OURS: [&str; 9] = [
     "host",
     "content-length",
     "content-type",
+    "idempotency-key",
     "transfer-encoding",
     "connection",
 ];

@@ -18,7 +18,11 @@ use wiremock::{
     matchers::{body_partial_json, header, method, path},
 };
 
-use crate::{client::Clients, model::ChatModel, settings::Settings};
+use crate::{
+    client::Clients,
+    model::{ChatModel, Question},
+    settings::Settings,
+};
 
 /// A value that is in every prompt and must be in no fault.
 const PRIVATE: &str = "Maria-Lopez-4711";
@@ -42,10 +46,14 @@ fn model_at(address: &str) -> ChatModel {
     open(&format!("url: {address}/v1\nmodel: gpt-test\nkey: TEST_KEY\n")).unwrap()
 }
 
+fn question<'a>(prompt: &'a str, schema: &'a Value) -> Question<'a> {
+    Question { flow: "claim-triage", prompt, schema, request_id: "0198-7" }
+}
+
 async fn ask(model: &ChatModel, time: Duration) -> Result<Answered, Fault> {
     let prompt = format!("Judge the claim of {PRIVATE}.");
     let schema = json!({ "type": "object" });
-    model.converse("claim-triage", &prompt, &schema, Instant::now() + time).await
+    model.converse(question(&prompt, &schema), Instant::now() + time).await
 }
 
 fn completion(content: &str) -> Value {
@@ -75,6 +83,7 @@ async fn a_good_answer_passes_and_the_request_is_the_agreed_one() {
         .and(path("/v1/chat/completions"))
         .and(header("authorization", format!("Bearer {SECRET}").as_str()))
         .and(header("openai-organization", "claims"))
+        .and(header("idempotency-key", "0198-7"))
         .and(body_partial_json(json!({
             "model": "gpt-test",
             "temperature": 0.0,
@@ -265,7 +274,7 @@ async fn aimock_behaves_as_each_case_says() {
         let began = Instant::now();
         let prompt = format!("Judge. vestibule-case {case} .");
         let schema = json!({ "type": "object" });
-        let outcome = model.converse("claim-triage", &prompt, &schema, began + 2 * second).await;
+        let outcome = model.converse(question(&prompt, &schema), began + 2 * second).await;
         let took = began.elapsed();
         println!("{case}: {took:?} {outcome:?}");
         let priority = outcome.as_ref().map(|it| it.answer["priority"].as_str().unwrap());

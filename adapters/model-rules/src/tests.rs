@@ -314,7 +314,7 @@ async fn a_table_is_a_model_that_never_asks_for_a_prompt() {
     assert_eq!((fault.code, fault.recovery), (FaultCode::Model, Recovery::FailOver));
 
     let asker = Asker::new(&mapping, vec![model], Vec::new()).unwrap();
-    let asked = asker.ask(&mapping, &input, Timestamp::UNIX_EPOCH, Instant::now()).await.unwrap();
+    let asked = asker.ask(&mapping, &input, Timestamp::UNIX_EPOCH, "", Instant::now()).await.unwrap();
     assert_eq!(&*asked.answered_by, "desk");
 }
 

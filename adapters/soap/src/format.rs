@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vestibule_core::{
     document::{Document, Hash},
     fault::{Fault, FaultCode},
-    mapping::plan::Mapping,
+    mapping::plan::{Mapping, Return},
     ports::{Contract, Extraction, Extractor, Files, Format, Renderer},
     tree::{NodeId, Tree, extract::Reads},
 };
@@ -66,8 +66,8 @@ impl Format for XmlFormat {
         }))
     }
 
-    fn renderer(&self, mapping: &Mapping) -> Result<Arc<dyn Renderer>, Fault> {
-        Ok(Arc::new(XmlRenderer::compile(mapping)?))
+    fn renderer(&self, mapping: &Mapping, form: &Return) -> Result<Arc<dyn Renderer>, Fault> {
+        Ok(Arc::new(XmlRenderer::compile(mapping, form)?))
     }
 }
 

@@ -99,22 +99,25 @@ impl Asker {
         })
     }
 
-    /// Asks the models in order, then the fallback list. A result is there by `deadline`; a little of the time before
+    /// Asks the models in order, then the fallback list. `request_id` names the question for servers that know idempotency
+    /// keys: the first model is asked under it, the others with their position behind it. A result is there by `deadline`; a little of the time before
     /// it is kept for the fallback list. `Err` is a fault of the code `Model`: nothing and nobody gave an answer.
     pub async fn ask(
         &self,
         mapping: &Mapping,
         input: &Admitted,
         now: Timestamp,
+        request_id: &str,
         deadline: Instant,
     ) -> Result<Asked, Fault> {
         let ask = asked_by(mapping)?;
-        let question = Question::new(mapping, ask, input, &self.masking, self.template.as_ref(), now);
+        let question =
+            Question::new(mapping, ask, input, &self.masking, self.template.as_ref(), now, request_id);
         let mut journal = Journal::default();
         let models_until = keep_reserve(deadline);
         for (position, station) in self.route.iter().enumerate() {
             let until = self.share(position, models_until);
-            if let Some(won) = station.ask(&question, &self.check, until, &mut journal).await {
+            if let Some(won) = station.ask(&question, position, &self.check, until, &mut journal).await {
                 // What is inside the process can be asked again at any time: it is not worth a hash of every record.
                 if let Some(memory) = self.memory.as_ref().filter(|_| station.model.is_remote()) {
                     memory.keep(question.digest(question.view(true)), &won.as_given);
@@ -136,7 +139,7 @@ impl Asker {
             return Ok(None);
         }
         let ask = asked_by(mapping)?;
-        let question = Question::new(mapping, ask, input, &self.masking, self.template.as_ref(), now);
+        let question = Question::new(mapping, ask, input, &self.masking, self.template.as_ref(), now, "");
         question.prompt(question.view(true)).map(Some)
     }
 
@@ -162,7 +165,9 @@ impl Asker {
                     }
                 }
                 Step::Rules { path, station } => {
-                    if let Some(won) = station.ask(question, &self.check, deadline, &mut journal).await {
+                    if let Some(won) =
+                        station.ask(question, self.route.len(), &self.check, deadline, &mut journal).await
+                    {
                         return Ok(journal.into_asked(won.checked, format!("fallback:rules {path}").into()));
                     }
                 }

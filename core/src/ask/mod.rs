@@ -36,8 +36,10 @@ pub struct Task<'a> {
     pub schema: &'a Arc<Value>,
     /// Now, for rules that ask for today.
     pub now: jiff::Timestamp,
-    /// The same for every attempt at the same record of the same job: what a server that knows idempotency keys needs in
-    /// order not to bill a repeated question twice. Empty where there is no job.
+    /// `<ticket>-<record>`, the same for every attempt of one model at the same record of the same job: what a server that
+    /// knows idempotency keys needs in order not to bill a repeated question twice. The models after the first have their
+    /// position behind it (`-2`), a record that a person corrected how often (`-c1`): those are other questions. Empty
+    /// where there is no job.
     pub request_id: &'a str,
 }
 

@@ -1,6 +1,9 @@
 //! One record as each kind of model sees it: whole inside the process, the sent fields with masked values outside.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -20,6 +23,8 @@ pub(super) struct Question<'a> {
     pub mapping: &'a Mapping,
     pub ask: &'a Ask,
     pub now: Timestamp,
+    /// The same for every attempt; empty where there is no job.
+    pub request_id: &'a str,
     input: &'a Admitted,
     masking: &'a Masking,
     template: Option<&'a Template>,
@@ -47,9 +52,20 @@ impl<'a> Question<'a> {
         masking: &'a Masking,
         template: Option<&'a Template>,
         now: Timestamp,
+        request_id: &'a str,
     ) -> Self {
         let inside = View { seen: Seen::AsAdmitted(input), restore: None, canonical: OnceLock::new() };
-        Self { mapping, ask, now, input, masking, template, inside, outside: OnceLock::new() }
+        Self { mapping, ask, now, request_id, input, masking, template, inside, outside: OnceLock::new() }
+    }
+
+    /// The request's name for the model at this position of the route. Each has its own: behind one gateway two models are
+    /// two requests, and who comes after an answer that was none must not be given that answer again.
+    pub fn request_id(&self, position: usize) -> Cow<'a, str> {
+        match position {
+            _ if self.request_id.is_empty() => Cow::Borrowed(""),
+            0 => Cow::Borrowed(self.request_id),
+            _ => Cow::Owned(format!("{}-{}", self.request_id, position.saturating_add(1))),
+        }
     }
 
     /// What a model sees that is inside the process, or outside.

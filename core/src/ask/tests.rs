@@ -193,7 +193,7 @@ const PROMPT: &str =
 async fn ask(mapping: &Mapping, asker: &Asker, claimant: &str) -> (Result<Asked, Fault>, Duration) {
     let began = Instant::now();
     let input = admitted(mapping, claimant);
-    let asked = asker.ask(mapping, &input, now(), began + mapping.deadline).await;
+    let asked = asker.ask(mapping, &input, now(), "", began + mapping.deadline).await;
     (asked, began.elapsed())
 }
 
@@ -271,7 +271,7 @@ async fn a_deadline_that_has_passed_still_gives_the_fallback() {
     let asker = asker(&mapping, &[&Fake::new("hangs", true, [Step::Hangs])]);
     let past = Instant::now();
     sleep_until(past + Duration::from_secs(1)).await;
-    let asked = asker.ask(&mapping, &admitted(&mapping, CLAIMANT), now(), past).await.unwrap();
+    let asked = asker.ask(&mapping, &admitted(&mapping, CLAIMANT), now(), "", past).await.unwrap();
     assert_eq!(&*asked.answered_by, "fallback:answer");
     assert_eq!(past.elapsed(), Duration::from_secs(1));
 }
@@ -331,7 +331,8 @@ async fn a_good_answer_is_remembered_for_the_same_input_until_it_is_too_old() {
     let mut other = admitted(&mapping, CLAIMANT).record().clone();
     other.fields[2] = None;
     let other = admitted(&mapping, CLAIMANT).with_masked(other);
-    let asked = asker.ask(&mapping, &other, now(), Instant::now() + Duration::from_secs(8)).await.unwrap();
+    let asked =
+        asker.ask(&mapping, &other, now(), "", Instant::now() + Duration::from_secs(8)).await.unwrap();
     assert_eq!(&*asked.answered_by, "fallback:answer", "another input has no answer to remember");
 
     tokio::time::advance(Duration::from_secs(3601)).await;
@@ -454,7 +455,7 @@ async fn asking_a_local_model_costs_little() {
     let rounds = 100_000_u32;
     let began = std::time::Instant::now();
     for _ in 0..rounds {
-        asker.ask(&mapping, &input, now(), Instant::now() + mapping.deadline).await.unwrap();
+        asker.ask(&mapping, &input, now(), "", Instant::now() + mapping.deadline).await.unwrap();
     }
     println!("{:?} a question", began.elapsed() / rounds);
 }

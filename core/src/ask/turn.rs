@@ -88,11 +88,13 @@ impl Station {
     pub async fn ask(
         &self,
         question: &Question<'_>,
+        position: usize,
         check: &AnswerCheck,
         until: Instant,
         journal: &mut Journal,
     ) -> Option<Won> {
         let mut is_second = false;
+        let request_id = question.request_id(position);
         loop {
             let permit = match &self.breaker {
                 None => None,
@@ -104,7 +106,7 @@ impl Station {
                     }
                 },
             };
-            let fault = match self.call(question, check, until, journal, permit).await {
+            let fault = match self.call(question, &request_id, check, until, journal, permit).await {
                 Ok(won) => {
                     journal.note(self.model.name(), Ending::Answered);
                     return Some(won);
@@ -121,6 +123,7 @@ impl Station {
     async fn call(
         &self,
         question: &Question<'_>,
+        request_id: &str,
         check: &AnswerCheck,
         until: Instant,
         journal: &mut Journal,
@@ -133,7 +136,7 @@ impl Station {
             prompt: &prompt,
             schema: &question.ask.schema,
             now: question.now,
-            request_id: "",
+            request_id,
         };
         let began = Instant::now();
         let answered = match timeout_at(until, self.model.infer(&task, view.admitted(), until)).await {

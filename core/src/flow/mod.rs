@@ -15,7 +15,7 @@ use crate::{
     finding::Outcome,
     gate,
     job::{Checkpoint, Decision, JobId, Remark, Reply, ReplyBody, Suspension},
-    mapping::plan::Mapping,
+    mapping::plan::{Mapping, Return},
     ports::{Extraction, Extractor, Format, Model, RawField, Renderer},
     registry::Registry,
     rule::{Root, Slot},
@@ -82,6 +82,8 @@ struct Form {
     format: Arc<dyn Format>,
     extractor: Arc<dyn Extractor>,
     renderer: Option<Arc<dyn Renderer>>,
+    /// Writes `pending`.
+    pending: Option<Arc<dyn Renderer>>,
 }
 
 impl Flow {
@@ -100,8 +102,14 @@ impl Flow {
         let json = registry.format("json").filter(|it| it.kind() != own.kind());
         let mut forms = Vec::with_capacity(2);
         for format in std::iter::once(own).chain(json) {
-            let renderer = mapping.back.as_ref().map(|_| format.renderer(&mapping)).transpose()?;
-            forms.push(Form { format: Arc::clone(format), extractor: format.extractor(&mapping)?, renderer });
+            let written =
+                |it: &Option<Return>| it.as_ref().map(|it| format.renderer(&mapping, it)).transpose();
+            forms.push(Form {
+                format: Arc::clone(format),
+                extractor: format.extractor(&mapping)?,
+                renderer: written(&mapping.back)?,
+                pending: written(&mapping.handling.pending)?,
+            });
         }
         let asker = match &mapping.ask {
             Some(_) => Some(Asker::sharing(&mapping, models, fallback_models, &registry.breakers)?),
@@ -128,21 +136,34 @@ impl Flow {
     /// The idempotency key that the mapping's `key` makes of a document; `None` where the mapping names none, the
     /// document has several records, or one of the fields is absent.
     pub fn key_of(&self, extraction: &Extraction) -> Option<IdempotencyKey> {
+        let (text, is_hidden) = self.values_of(&self.mapping.key, extraction)?;
+        // Keys are listed and logged by stores and callers: a masked value can not be one.
+        Some(if is_hidden { IdempotencyKey::hashed(&text) } else { IdempotencyKey::or_hash(&text) })
+    }
+
+    /// What the mapping's `order` makes of a document; `None` where it names no field, the document has several records,
+    /// or one of the fields is absent.
+    pub fn order_of(&self, extraction: &Extraction) -> Option<Arc<str>> {
+        let (text, is_hidden) = self.values_of(&self.mapping.handling.order, extraction)?;
+        let order = if is_hidden { IdempotencyKey::hashed(&text) } else { IdempotencyKey::or_hash(&text) };
+        Some(order.as_str().into())
+    }
+
+    /// `name=value|name=value` of these fields of a document of one record, and whether one of them is masked.
+    fn values_of(&self, slots: &[Slot], extraction: &Extraction) -> Option<(String, bool)> {
         let [record] = extraction.records.as_slice() else { return None };
-        if self.mapping.key.is_empty() {
-            return None;
-        }
-        let mut text = String::new();
-        for slot in &self.mapping.key {
-            let (name, part) = (self.mapping.record.fields.get(top(slot)?)?, record.fields.get(top(slot)?)?);
+        let (mut text, mut is_hidden) = (String::new(), false);
+        for slot in slots {
+            let (plan, part) = (self.mapping.record.fields.get(top(slot)?)?, record.fields.get(top(slot)?)?);
             let RawField::Text { text: part, .. } = part else { return None };
             if part.is_empty() {
                 return None;
             }
+            is_hidden |= plan.mask.is_some();
             if !text.is_empty() {
                 text.push('|');
             }
-            text.push_str(&name.name);
+            text.push_str(&plan.name);
             text.push('=');
             // Escaped, so that two keys never meet by concatenation, nor with the number that a correction gets.
             for character in part.chars() {
@@ -152,14 +173,7 @@ impl Flow {
                 text.push(character);
             }
         }
-        let hides = |slot: &Slot| {
-            top(slot).and_then(|it| self.mapping.record.fields.get(it)).is_none_or(|it| it.mask.is_some())
-        };
-        // Keys are listed and logged by stores and callers: a masked value can not be one.
-        if self.mapping.key.iter().any(hides) {
-            return Some(IdempotencyKey::hashed(&text));
-        }
-        Some(IdempotencyKey::or_hash(&text))
+        (!text.is_empty()).then_some((text, is_hidden))
     }
 
     /// The pipeline, from what was read to what goes back. The deadline bounds the models; what follows is quick. The
@@ -191,21 +205,23 @@ impl Flow {
         draft.finish(form.renderer.as_deref(), form.format.media_type()).map(Ended::Reply)
     }
 
-    /// What the mapping's `pending` writes for a caller who gets a ticket; `None` where it has none.
-    pub fn pending(&self, _document: &Document, _ticket: JobId) -> Result<Option<ReplyBody>, Fault> {
-        Ok(None)
-    }
-
-    /// What the mapping's `order` makes of a document; `None` where it names no field or one of them is absent.
-    pub fn order_of(&self, _extraction: &Extraction) -> Option<Arc<str>> {
-        None
+    /// What the mapping's `pending` writes for a caller who gets a ticket, in the form of its document; `None` where the
+    /// mapping has none.
+    pub fn pending(&self, document: &Document, ticket: JobId) -> Result<Option<ReplyBody>, Fault> {
+        let form = self.form(document)?;
+        let (Some(plan), Some(renderer)) = (&self.mapping.handling.pending, &form.pending) else {
+            return Ok(None);
+        };
+        let written = reply::pending(&self.mapping, document, plan, ticket);
+        let bytes = renderer.render(&[written])?;
+        Ok(Some(ReplyBody::Written { media_type: form.format.media_type().into(), bytes }))
     }
 
     /// Asks about a record that was admitted.
     async fn decide(&self, document: &Document, verdict: gate::Verdict, deadline: Instant) -> Decided {
         match (verdict, &self.asker) {
             (gate::Verdict::Admit(admitted, findings), Some(asker)) => {
-                let asked = asker.ask(&self.mapping, &admitted, document.received, deadline).await;
+                let asked = asker.ask(&self.mapping, &admitted, document.received, "", deadline).await;
                 Decided { verdict: gate::Verdict::Admit(admitted, findings), asked: Some(asked) }
             }
             (verdict, _) => Decided { verdict, asked: None },
@@ -214,6 +230,17 @@ impl Flow {
 
     /// What would happen to a document, without a model call.
     pub fn preview(&self, document: &Document, now: Timestamp) -> Result<Preview, Fault> {
+        self.preview_with(document, now, &[])
+    }
+
+    /// What would happen to a document once these decisions are made about it, without a model call. Of a job the time is
+    /// that of its document's receipt, so that freshness is judged as it was.
+    pub fn preview_with(
+        &self,
+        document: &Document,
+        now: Timestamp,
+        _decisions: &[Decision],
+    ) -> Result<Preview, Fault> {
         let mut document = document.clone();
         document.received = now;
         let extraction = self.extract(&document)?;

@@ -232,6 +232,20 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// What `pending` writes: it knows the flow and the ticket, and nothing of the document.
+pub(super) fn pending(mapping: &Mapping, document: &Document, plan: &Return, ticket: JobId) -> Written {
+    let clock = clock_of(mapping, document);
+    let facts = FlowFacts {
+        ticket: ticket.to_string(),
+        name: mapping.name.to_string(),
+        version: mapping.version,
+        ..FlowFacts::default()
+    };
+    let nothing = nothing_read(mapping);
+    let bindings = RecordBindings { flow: Some(&facts), ..RecordBindings::of(&nothing) };
+    Writer::new(&clock).block(&plan.write, &bindings)
+}
+
 /// What every record of the document is written with.
 struct Around<'a> {
     mapping: &'a Mapping,

@@ -177,6 +177,7 @@ fn resolve<'r>(slot: &Slot, bindings: &RecordBindings<'r>) -> Option<Resolved<'r
     let facts = bindings.flow?;
     match slot.root {
         Root::Here | Root::Outer(_) | Root::Answer | Root::Trailer | Root::Records => None,
+        Root::Outcome if facts.outcome.is_empty() => None,
         Root::Outcome => text(&facts.outcome),
         Root::Findings if facts.findings.is_empty() => None,
         Root::Findings => text(&facts.findings.join("; ")),

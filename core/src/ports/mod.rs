@@ -20,7 +20,7 @@ use crate::{
     mapping::{
         address::Path,
         diagnostic::Diagnostics,
-        plan::{Channel, Mapping},
+        plan::{Channel, Mapping, Return},
         syntax::Node,
     },
     origin::Origin,
@@ -54,8 +54,8 @@ pub trait Format: Send + Sync {
     fn contract(&self, path: &str, files: &dyn Files) -> Result<Option<Arc<dyn Contract>>, Fault>;
     /// Compiles how documents of this mapping are read.
     fn extractor(&self, mapping: &Mapping) -> Result<Arc<dyn Extractor>, Fault>;
-    /// Compiles how the mapping's `return` is written.
-    fn renderer(&self, mapping: &Mapping) -> Result<Arc<dyn Renderer>, Fault>;
+    /// Compiles how a form of the mapping is written: its `return`, or its `pending`.
+    fn renderer(&self, mapping: &Mapping, form: &Return) -> Result<Arc<dyn Renderer>, Fault>;
 }
 
 /// Which message of an operation an address points into.

@@ -14,7 +14,7 @@ use vestibule_core::{
     job::{JobId, Reply, ReplyBody},
     mapping::{
         Surroundings, compile,
-        plan::{Mapping, Write},
+        plan::{Mapping, Return, Write},
     },
     ports::{Contract, Extraction, Extractor, Files, Format, Model, Renderer},
     registry::Registry,
@@ -73,9 +73,8 @@ impl Format for Small {
     fn extractor(&self, mapping: &Mapping) -> Result<Arc<dyn Extractor>, Fault> {
         Ok(Arc::new(Reader(extract::Reads::of(mapping))))
     }
-    fn renderer(&self, mapping: &Mapping) -> Result<Arc<dyn Renderer>, Fault> {
-        let names = mapping.back.as_ref().map(|it| names(&it.write)).unwrap_or_default();
-        Ok(Arc::new(Writes(names)))
+    fn renderer(&self, _: &Mapping, form: &Return) -> Result<Arc<dyn Renderer>, Fault> {
+        Ok(Arc::new(Writes(names(&form.write))))
     }
 }
 

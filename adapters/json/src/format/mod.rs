@@ -10,7 +10,7 @@ use vestibule_core::{
     fault::Fault,
     mapping::{
         address::{Address, Axis, Path},
-        plan::{From, Mapping, Shape},
+        plan::{From, Mapping, Return, Shape},
     },
     ports::{Contract, Extraction, Extractor, Files, Format, Renderer},
     tree::{
@@ -65,8 +65,8 @@ impl Format for JsonFormat {
         Ok(Arc::new(JsonExtractor { limits: self.limits.clone(), reads: Reads::of(mapping), first_names }))
     }
 
-    fn renderer(&self, mapping: &Mapping) -> Result<Arc<dyn Renderer>, Fault> {
-        Ok(Arc::new(JsonRenderer::compile(mapping)?))
+    fn renderer(&self, _: &Mapping, form: &Return) -> Result<Arc<dyn Renderer>, Fault> {
+        Ok(Arc::new(JsonRenderer::compile(form)))
     }
 }
 

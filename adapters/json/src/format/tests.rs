@@ -159,7 +159,8 @@ fn value(write: usize, text: &str, hint: Hint) -> WrittenItem {
 }
 
 fn rendered(into: &str, writes: Vec<Write>, records: &[Written]) -> String {
-    let renderer = JsonFormat::default().renderer(&mapping(Vec::new(), into, writes)).unwrap();
+    let mapping = mapping(Vec::new(), into, writes);
+    let renderer = JsonFormat::default().renderer(&mapping, mapping.back.as_ref().unwrap()).unwrap();
     String::from_utf8(renderer.render(records).unwrap().to_vec()).unwrap()
 }
 

@@ -79,11 +79,8 @@ struct Node {
 type Level<'w> = SmallVec<[Option<&'w WrittenItem>; 16]>;
 
 impl XmlRenderer {
-    /// Compiles the mapping's `return`.
-    pub(crate) fn compile(mapping: &Mapping) -> Result<Self, Fault> {
-        let Some(back) = &mapping.back else {
-            return Err(Fault::new(FaultCode::Unwritable, "the mapping has no `return`"));
-        };
+    /// Compiles the mapping's `return` or `pending`.
+    pub(crate) fn compile(mapping: &Mapping, back: &Return) -> Result<Self, Fault> {
         let steps: Vec<&str> = back.into.split('/').map(local).filter(|it| !it.is_empty()).collect();
         let Some((last, outer)) = steps.split_last() else {
             return Err(Fault::new(FaultCode::Unwritable, "`into` names no element"));

@@ -22,7 +22,7 @@ fn value(write: usize, text: &str) -> WrittenItem {
 
 fn rendered(into: &str, writes: Vec<super::Write>, records: &[Written]) -> Result<String, String> {
     let mapping = mapping("m", &[("service", "S")], None, Vec::new(), Some((into, writes)));
-    let renderer = XmlRenderer::compile(&mapping).unwrap();
+    let renderer = XmlRenderer::compile(&mapping, mapping.back.as_ref().unwrap()).unwrap();
     let bytes = renderer.render(records).map_err(|fault| fault.to_string())?;
     Ok(String::from_utf8(bytes.to_vec()).unwrap())
 }
@@ -97,7 +97,7 @@ fn a_contract_gives_order_and_namespaces() {
     let writes = vec![write("Result/StatusCd"), write("Result/ReasonTxt"), write("Result/ClaimNo")];
     let channel = [("service", "ClaimService"), ("operation", "SubmitClaim")];
     let mapping = mapping("m", &channel, Some(contract), Vec::new(), Some(("SubmitClaimResponse", writes)));
-    let renderer = XmlRenderer::compile(&mapping).unwrap();
+    let renderer = XmlRenderer::compile(&mapping, mapping.back.as_ref().unwrap()).unwrap();
     let items = vec![value(0, "OK"), value(1, "why"), value(2, "C1")];
     let bytes = renderer.render(&[Written { items }]).unwrap();
     assert_eq!(
@@ -120,8 +120,9 @@ fn a_reply_that_would_not_be_well_formed_is_not_compiled() {
     ] {
         let writes: Vec<_> = writes.into_iter().map(write).collect();
         let mapping = mapping("m", &[("service", "S")], None, Vec::new(), Some((into, writes)));
-        let fault =
-            XmlRenderer::compile(&mapping).err().unwrap_or_else(|| panic!("compiled: {into} {expected}"));
+        let fault = XmlRenderer::compile(&mapping, mapping.back.as_ref().unwrap())
+            .err()
+            .unwrap_or_else(|| panic!("compiled: {into} {expected}"));
         assert!(fault.message.contains(&format!("`{expected}`")), "{into}: {}", fault.message);
     }
 }
@@ -143,7 +144,10 @@ fn unqualified_elements_and_qualified_attributes_are_written_as_the_contract_has
         Some(("R", vec![write("Far"), write("In"), write("@q")])),
     );
     let items = vec![value(0, "f"), value(1, "i"), value(2, "a")];
-    let bytes = XmlRenderer::compile(&mapping).unwrap().render(&[Written { items }]).unwrap();
+    let bytes = XmlRenderer::compile(&mapping, mapping.back.as_ref().unwrap())
+        .unwrap()
+        .render(&[Written { items }])
+        .unwrap();
     assert_eq!(
         std::str::from_utf8(&bytes).unwrap(),
         "<R xmlns=\"urn:t\" xmlns:a0=\"urn:t\" a0:q=\"a\"><In xmlns=\"\">i</In><Far xmlns=\"urn:o\">f</Far></R>"

@@ -561,7 +561,8 @@ fn services_and_operations_may_share_a_mapping() {
                 // What is written is what the description promises.
                 let reply = contract.message(Some(operation), Direction::Reply).unwrap();
                 assert_eq!((&*reply.name.namespace, &*reply.name.local), (namespace, "Done"));
-                let renderer = crate::render::XmlRenderer::compile(&mapping).unwrap();
+                let renderer =
+                    crate::render::XmlRenderer::compile(&mapping, mapping.back.as_ref().unwrap()).unwrap();
                 let bytes = vestibule_core::ports::Renderer::render(&renderer, &[]).unwrap();
                 let written = format!("<Done xmlns=\"{namespace}\"");
                 assert!(String::from_utf8_lossy(&bytes).starts_with(&written), "{bytes:?}");

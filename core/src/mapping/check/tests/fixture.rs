@@ -10,7 +10,7 @@ use crate::{
     mapping::{
         address::{Axis, Path},
         diagnostic::Diagnostics,
-        plan::{Channel, Mapping},
+        plan::{Channel, Mapping, Return},
         syntax::{self, Kind, Node},
     },
     ports::{
@@ -114,7 +114,7 @@ impl Format for Fake {
     fn extractor(&self, _: &Mapping) -> Result<Arc<dyn Extractor>, Fault> {
         Err(Fault::new(FaultCode::Internal, "not here"))
     }
-    fn renderer(&self, _: &Mapping) -> Result<Arc<dyn Renderer>, Fault> {
+    fn renderer(&self, _: &Mapping, _: &Return) -> Result<Arc<dyn Renderer>, Fault> {
         Err(Fault::new(FaultCode::Internal, "not here"))
     }
 }
