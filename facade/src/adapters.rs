@@ -6,11 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use vestibule_core::{
     fault::Fault,
-    job::{Job, JobFilter, JobId},
-    ports::JobStore,
+    job::{Job, JobFilter, JobId, Place},
+    mapping::{diagnostic::Diagnostics, plan::Channel},
+    ports::{JobStore, Returner},
     registry::Registry,
 };
 
@@ -29,6 +31,8 @@ pub fn registry(longest: usize) -> Registry {
         ],
         frontends: vec![Arc::new(vestibule_soap::SoapFrontend::with_limits(xml))],
         models: vec![Arc::new(vestibule_model_rules::Rules), Arc::new(vestibule_model_http::OpenAi::new())],
+        connections: Vec::new(),
+        hooks: vec![Arc::new(vestibule_webhook::Webhook)],
         ..Registry::default()
     }
 }
@@ -38,16 +42,70 @@ pub fn rules_schema() -> serde_json::Value {
     vestibule_model_rules::json_schema()
 }
 
-/// Codes of services over SOAP; that crate has no list of its own.
-const SOAP_CODES: [(&str, &str, &str); 1] = [(
+/// Codes of services and webhooks; those crates have no lists of their own.
+const CHANNEL_CODES: [(&str, &str, &str); 1] = [(
     "M071",
-    "a service can not take this mapping",
-    "give each mapping of a service an operation of its own, written as the contract does",
+    "a channel can not take this mapping",
+    "give each mapping of a service an operation of its own, written as the contract does; give each webhook its secret",
 )];
 
 /// Codes of adapters, with what each means and how to mend it.
 pub fn codes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    SOAP_CODES.into_iter().chain(vestibule_model_rules::CODES).chain(vestibule_model_http::CODES)
+    CHANNEL_CODES.into_iter().chain(vestibule_model_rules::CODES).chain(vestibule_model_http::CODES)
+}
+
+/// Where a mapping's `deliver: webhook` goes. Problems are reported at the channel's span.
+pub fn webhook_place(
+    channel: &Channel,
+    secrets: &dyn Fn(&str) -> Option<String>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Place> {
+    vestibule_webhook::place(channel, secrets, diagnostics)
+}
+
+/// True for the text of a secret that posts can be signed with.
+pub fn can_sign(secret: &str) -> bool {
+    vestibule_webhook::Secret::standard(secret).is_some()
+}
+
+/// What posts to addresses of others; one for the process.
+#[derive(Clone, Default)]
+pub struct Poster(Arc<vestibule_webhook::Poster>);
+
+/// One post.
+pub struct Letter<'l> {
+    /// Where to.
+    pub url: &'l str,
+    /// Its stable name, the same each time it is sent.
+    pub id: &'l str,
+    /// The body's media type with its parameters.
+    pub content_type: &'l str,
+    /// The body.
+    pub body: Bytes,
+    /// Headers besides those that say who posts.
+    pub headers: Vec<(&'static str, String)>,
+    /// The text of the secret that it is signed with.
+    pub secret: Option<&'l str>,
+}
+
+impl Poster {
+    /// Posts once, by a deadline of its own. `Ok`: the receiver has it.
+    pub async fn post(&self, letter: Letter<'_>) -> Result<(), Fault> {
+        let Letter { url, id, content_type, body, headers, secret } = letter;
+        let secret = secret.and_then(vestibule_webhook::Secret::standard);
+        let post = vestibule_webhook::Post { url, id, content_type, body, headers, secret: secret.as_ref() };
+        self.0.post(post).await.map_err(Fault::from)
+    }
+
+    /// What posts results to callers' addresses, signed with the secret of this environment name where a place names
+    /// none of its own.
+    pub fn callbacks(
+        &self,
+        secrets: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+        usual: Option<String>,
+    ) -> Arc<dyn Returner> {
+        Arc::new(vestibule_webhook::Callbacks::new(Arc::clone(&self.0), Box::new(secrets), usual))
+    }
 }
 
 /// Blocking work with the name of the thread that it wants.

@@ -10,16 +10,19 @@ use std::{
 
 use tokio::sync::watch;
 use vestibule_core::{
-    document::Document,
     fault::{Fault, FaultCode, Recovery},
     flow::Flow,
-    job::{JobId, Reply},
-    ports::{Extraction, JobStore, Service},
+    ports::{JobStore, Returner, Service},
     registry::Registry,
-    runner::{Called, Request, Runner, Wait},
+    runner::{Called, Parts, Request, Runner, RunnerSettings},
 };
 
-use crate::{config::Limits, http::room::Room};
+use crate::{
+    config::{Callbacks, Config, Limits},
+    http::room::Room,
+    operators::Operators,
+    wiring::channels::Channels,
+};
 
 /// The flows and services of one directory, compiled: what exists here can be called.
 pub struct House {
@@ -29,9 +32,40 @@ pub struct House {
     pub flows: Vec<Arc<Flow>>,
     /// Services by name.
     pub services: HashMap<Box<str>, Arc<dyn Service>>,
+    /// What flows receive from and send to by themselves.
+    pub channels: Channels,
 }
 
 impl House {
+    /// Nothing yet.
+    pub fn empty(registry: Arc<Registry>) -> Self {
+        Self { registry, flows: Vec::new(), services: HashMap::new(), channels: Channels::default() }
+    }
+
+    /// What a runner works with. Sources are given away: only one runner reads them.
+    pub fn parts(
+        &mut self,
+        store: Option<Arc<dyn JobStore>>,
+        mut returners: Vec<Arc<dyn Returner>>,
+        settings: RunnerSettings,
+    ) -> Parts {
+        returners.extend(self.channels.connections.iter().map(|it| it.returner()));
+        Parts {
+            sources: std::mem::take(&mut self.channels.sources),
+            returners,
+            deliver: self.channels.deliver.clone(),
+            settings,
+            ..Parts::called(self.flows.clone(), store)
+        }
+    }
+
+    /// True where this service has an operation of this flow.
+    pub fn offers(&self, service: &str, flow: &str) -> bool {
+        let Some((_, flow)) = self.flow(flow) else { return false };
+        let is_called = |kind: &str| self.registry.frontend(kind).is_some();
+        flow.mapping.receive.iter().any(|it| is_called(&it.kind) && it.get("service") == Some(service))
+    }
+
     /// Position of the flow of this mapping.
     pub fn flow(&self, mapping: &str) -> Option<(usize, &Arc<Flow>)> {
         self.flows.iter().enumerate().find(|(_, flow)| &*flow.mapping.name == mapping)
@@ -52,6 +86,10 @@ pub struct Front {
     pub room: Room,
     /// Scheme and authority that callers know us by; `None`: as each request's `Host` says.
     pub public_url: Option<String>,
+    /// Addresses that callers may have results sent to.
+    pub callbacks: Callbacks,
+    /// People who may decide.
+    pub operators: Operators,
     draining: AtomicBool,
     hurry: watch::Sender<bool>,
 }
@@ -62,16 +100,18 @@ impl Front {
         house: House,
         runner: Arc<Runner>,
         store: Option<Arc<dyn JobStore>>,
-        limits: Limits,
-        public_url: Option<String>,
+        config: &Config,
+        operators: Operators,
     ) -> Self {
         Self {
             house,
             runner,
             store,
-            room: Room::new(&limits),
-            limits,
-            public_url,
+            room: Room::new(&config.limits),
+            limits: config.limits,
+            public_url: config.public_url.clone(),
+            callbacks: config.callbacks.clone(),
+            operators,
             draining: AtomicBool::new(false),
             hurry: watch::Sender::new(false),
         }
@@ -94,24 +134,12 @@ impl Front {
     }
 
     /// Accepts a document and waits for its result, for as long as the process may.
-    pub async fn call(
-        &self,
-        flow: usize,
-        document: Document,
-        extraction: Extraction,
-    ) -> Result<(JobId, Arc<Reply>), Fault> {
+    pub async fn call(&self, request: Request) -> Result<Called, Fault> {
         let mut hurried = self.hurry.subscribe();
         // Dropping the call drops the waiting, never a durable job.
         tokio::select! {
             biased;
-            result = self.runner.call(Request { flow, document, extraction, wait: Wait::Result, return_to: None }) => {
-                match result? {
-                    Called::Replied(ticket, reply) => Ok((ticket, reply)),
-                    Called::Ticket(ticket) => {
-                        Err(Fault::new(FaultCode::Internal, "not built yet").about(ticket))
-                    }
-                }
-            }
+            result = self.runner.call(request) => result,
             _ = hurried.wait_for(|it| *it) => {
                 let message = "the service is shutting down before there is a result; send the document again";
                 Err(Fault::new(FaultCode::Unavailable, message).recovery(Recovery::Retry))

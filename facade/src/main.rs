@@ -7,6 +7,8 @@ mod explain;
 mod house;
 mod http;
 mod log;
+mod operators;
+mod posting;
 mod screen;
 mod wiring;
 

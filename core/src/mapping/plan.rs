@@ -204,13 +204,9 @@ impl Shape {
             match &field.from {
                 From::Addresses(addresses) => {
                     for address in addresses {
-                        let Address::Attribute(kind, name) = address else { continue };
-                        // As documents compare them: names of headers without regard to case.
-                        let is_known = found.iter().any(|(other, known)| match kind {
-                            AttributeKind::Header => other == kind && known.eq_ignore_ascii_case(name),
-                            AttributeKind::Property => other == kind && *known == &**name,
-                        });
-                        if !is_known {
+                        if let Address::Attribute(kind, name) = address
+                            && !found.iter().any(|(other, known)| other == kind && *known == &**name)
+                        {
                             found.push((*kind, name));
                         }
                     }

@@ -56,7 +56,7 @@ impl Check {
                 let mut plans = Plans::read(directory, &registry);
                 // A key that is set only where the server runs is no error of the files.
                 plans.assemble(&registry, &|name| {
-                    Some(outset::secrets(name).unwrap_or_else(|| "unset".into()))
+                    Some(outset::secrets(name).unwrap_or_else(|| outset::STAND_IN.into()))
                 });
                 tables.into_iter().for_each(|table| plans.expect_used(table));
                 plans

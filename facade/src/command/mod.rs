@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod jobs;
+mod operation;
 mod outset;
 mod preview;
 mod run;

@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
@@ -14,14 +15,15 @@ use vestibule_core::{
     fault::Fault,
     finding::Outcome,
     flow::Flow,
-    job::{JobId, Reply, ReplyBody},
+    job::{JobId, JobState, Reply, ReplyBody},
     mapping::plan::Durability,
-    ports::Extraction,
-    runner::{Called, Parts, Request, Runner, Wait},
+    ports::{Extraction, JobStore},
+    runner::{Called, Request, Runner, Wait},
 };
 
 use super::{
     End, Stop,
+    operation::Operation,
     outset::{self, OpenStore},
     stop::Signals,
 };
@@ -34,6 +36,9 @@ use crate::{
 
 /// Files worked on at once.
 const AT_ONCE: usize = 8;
+
+/// How often it is looked for a result that gave a ticket, at first and at last.
+const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// Put files through a mapping, as callers' documents are: same gate, same models, same store
 #[derive(Debug, Args)]
@@ -75,7 +80,7 @@ impl Run {
         let registry = outset::registry();
         let mut plans = Plans::read(outset::directory_around(&self.mapping)?, &registry);
         let runtime = outset::runtime()?;
-        let house = outset::house(&mut plans, &runtime)?;
+        let mut house = outset::house(&mut plans, &runtime)?;
         let flow = house
             .flows
             .iter()
@@ -86,17 +91,20 @@ impl Run {
             std::fs::create_dir_all(output)
                 .map_err(|error| Stop::not_reachable(format!("{}: {error}", output.display())))?;
         }
+        let Operation { settings, returners, .. } = Operation::of(&plans.config, &house)?;
+        // A batch reads its files and no queue.
+        house.channels.sources.clear();
         let store = OpenStore::of(&plans, &runtime)?;
         let shared = store.as_ref().map(|it| Arc::clone(&it.store));
         let drain = plans.config.limits.drain;
         let end = runtime.block_on(async {
             let mut signals =
                 Signals::listen().map_err(|error| Stop::not_reachable(format!("signals: {error}")))?;
-            let runner = Runner::start(Parts::called(house.flows.clone(), shared));
+            let runner = Runner::start(house.parts(shared.clone(), returners, settings));
             // Dropping the work drops the waiting only: what was accepted is finished by the runner.
             let keys = Keys::of(house.flows.get(flow), self.again);
             let end = tokio::select! {
-                end = self.work(&runner, flow, &keys) => end,
+                end = self.work(&runner, shared.as_ref(), flow, &keys) => end,
                 () = signals.next() => Err(Stop::report("interrupted", End::Interrupted)),
             };
             let drained = tokio::select! {
@@ -115,11 +123,17 @@ impl Run {
         end
     }
 
-    async fn work(&self, runner: &Arc<Runner>, flow: usize, keys: &Keys) -> Result<End, Stop> {
+    async fn work(
+        &self,
+        runner: &Arc<Runner>,
+        store: Option<&Arc<dyn JobStore>>,
+        flow: usize,
+        keys: &Keys,
+    ) -> Result<End, Stop> {
         let mut names = HashSet::new();
         let mut failed = 0_usize;
         let mut work =
-            stream::iter(&self.files).map(|file| finish(runner, flow, file, keys)).buffered(AT_ONCE);
+            stream::iter(&self.files).map(|file| finish((runner, store), flow, file, keys)).buffered(AT_ONCE);
         let mut done = 0_usize;
         while let Some(finished) = work.next().await {
             done += 1;
@@ -221,7 +235,12 @@ impl Keys {
     }
 }
 
-async fn finish<'f>(runner: &Arc<Runner>, flow: usize, file: &'f Path, keys: &Keys) -> Finished<'f> {
+async fn finish<'f>(
+    (runner, store): (&Arc<Runner>, Option<&Arc<dyn JobStore>>),
+    flow: usize,
+    file: &'f Path,
+    keys: &Keys,
+) -> Finished<'f> {
     let result = async {
         let mut document = outset::document(file).map_err(|stop| stop.to_string())?;
         let plan = runner.flows().get(flow).ok_or("there is no such flow")?;
@@ -231,10 +250,33 @@ async fn finish<'f>(runner: &Arc<Runner>, flow: usize, file: &'f Path, keys: &Ke
         let request = Request { flow, document, extraction, wait: Wait::Result, return_to: None };
         match runner.call(request).await.map_err(|fault| said(&fault))? {
             Called::Replied(ticket, reply) => Ok((ticket, reply)),
-            Called::Ticket(ticket) => Err(format!("accepted as {ticket}, without a result yet")),
+            Called::Ticket(ticket) => {
+                let store = store.ok_or("there is no store to look for its result")?;
+                Ok((ticket, Arc::new(found(store, ticket).await?)))
+            }
         }
     };
     Finished { file, result: result.await }
+}
+
+/// The result of a job that gave a ticket, once it is there. What is said while a person decides counts as one.
+async fn found(store: &Arc<dyn JobStore>, ticket: JobId) -> Result<Reply, String> {
+    let mut pause = LOOK.0;
+    loop {
+        let job = store.find(ticket).await.map_err(|fault| said(&fault))?;
+        match job.map(|it| it.state) {
+            Some(
+                JobState::Answered { reply }
+                | JobState::Returned { reply }
+                | JobState::InReview { reply, .. },
+            ) => return Ok(reply),
+            Some(JobState::Dead { cause, .. }) => return Err(cause),
+            Some(JobState::Queued { .. } | JobState::Leased { .. }) => {}
+            None => return Err(format!("the job {ticket} is gone")),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK.1);
+    }
 }
 
 fn said(fault: &Fault) -> String {

@@ -3,10 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use clap::Args;
-use vestibule_core::runner::{Parts, Runner, RunnerSettings};
+use vestibule_core::runner::Runner;
 
 use super::{
     End, Stop,
+    operation::Operation,
     outset::{self, OpenStore},
     stop::Signals,
 };
@@ -46,8 +47,9 @@ impl Serve {
             return Err(Stop::wrong_use(format!("{} has no mappings (*.map.yaml)", self.dir.display())));
         }
         log::start(plans.config.log, "info");
+        let operation = Operation::of(&plans.config, &house)?;
         let store = OpenStore::of(&plans, &runtime)?;
-        let end = runtime.block_on(self.serve(&plans, house, store.as_ref(), started));
+        let end = runtime.block_on(self.serve(&plans, (house, operation), store.as_ref(), started));
         // Tasks that did not drain hold handles of the store: they end with the runtime.
         match end {
             Ok(End::Done) => {
@@ -64,7 +66,7 @@ impl Serve {
     async fn serve(
         &self,
         plans: &Plans,
-        house: House,
+        (mut house, operation): (House, Operation),
         store: Option<&OpenStore>,
         started: Instant,
     ) -> Result<End, Stop> {
@@ -78,9 +80,9 @@ impl Serve {
             .map_err(|error| Stop::not_reachable(format!("can not listen on {address}: {error}")))?;
         let (flows, services) = (house.flows.len(), house.services.len());
         let store = store.map(|it| Arc::clone(&it.store));
-        let settings = RunnerSettings { most_calls: config.limits.calls, ..RunnerSettings::default() };
-        let runner = Runner::start(Parts { settings, ..Parts::called(house.flows.clone(), store.clone()) });
-        let front = Front::new(house, Arc::clone(&runner), store, config.limits, config.public_url.clone());
+        let Operation { settings, returners, operators } = operation;
+        let runner = Runner::start(house.parts(store.clone(), returners, settings));
+        let front = Front::new(house, Arc::clone(&runner), store, config, operators);
         screen::tell(&format!(
             "listening on http://{} ({flows} flow{}, {services} service{}) in {} ms",
             listener.address(),

@@ -299,6 +299,11 @@ fn read_callbacks(root: &Node, file: CallbacksFile, diagnostics: &mut Diagnostic
     if file.secret.as_deref().is_some_and(|it| !secret_name(it)) {
         not_a_name(&span(root, &["callbacks", "secret"]), diagnostics);
     }
+    if !allow.is_empty() && file.secret.is_none() {
+        let title = "`callbacks` needs a `secret`: nothing is posted unsigned";
+        let found = diagnostics.push(codes::SECRET, &span(root, &["callbacks"]), title, "signed with what?");
+        found.help("write the name of an environment variable, like `secret: CALLBACK_SECRET`");
+    }
     Callbacks { allow, secret: file.secret }
 }
 

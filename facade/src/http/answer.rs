@@ -26,6 +26,13 @@ pub fn with(status: StatusCode, media_type: &str, body: Bytes) -> Answer {
     answer
 }
 
+/// A response without a body.
+pub fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::new()));
+    *answer.status_mut() = status;
+    answer
+}
+
 /// A JSON response.
 pub fn json(status: StatusCode, value: &serde_json::Value) -> Answer {
     with(status, "application/json", Bytes::from(value.to_string()))

@@ -8,6 +8,7 @@ use vestibule_core::{
     flow::Flow,
     job::{JobId, Reply, ReplyBody},
     ports::Extraction,
+    runner::{Called, Request},
 };
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     jobs, not_allowed,
     problem::Problem,
     tell,
+    waiting::{self, Waiting},
 };
 use crate::house::Front;
 
@@ -41,6 +43,10 @@ pub async fn answer(front: &Front, mapping: &str, parts: &Parts, body: &mut Opti
         Ok(key) => key,
         Err(fault) => return Problem::of(&fault).answer(),
     };
+    let mut waiting = match Waiting::of(front, flow, &parts.headers) {
+        Ok(waiting) => waiting,
+        Err(refused) => return Problem::of(&refused.fault).status(refused.status).answer(),
+    };
     let bytes = match incoming::read(&parts.headers, body, &front.limits, &front.room).await {
         Ok(bytes) => bytes,
         Err(unread) => return unread_problem(&unread, &unread.fault(&front.limits)),
@@ -48,12 +54,27 @@ pub async fn answer(front: &Front, mapping: &str, parts: &Parts, body: &mut Opti
     let mut document = Document::new(bytes, &media_type, Timestamp::now());
     document.charset = charset.map(Into::into);
     document.key = key;
+    waiting.correlate(document.key.as_ref());
+    let kept = document.clone();
     let called = match extract(flow, &document) {
-        Ok(extraction) => front.call(position, document, extraction).await,
+        Ok(extraction) => {
+            let (wait, return_to) = (waiting.wait, waiting.return_to.take());
+            front.call(Request { flow: position, document, extraction, wait, return_to }).await
+        }
         Err(fault) => Err(fault),
     };
     match called {
-        Ok((ticket, reply)) => of_reply(&parts.headers, &reply, ticket),
+        Ok(Called::Replied(ticket, reply)) => {
+            let mut answer = of_reply(&parts.headers, &reply, ticket);
+            waiting.add_applied(&mut answer);
+            answer
+        }
+        Ok(Called::Ticket(ticket)) => {
+            let written = pending(flow, &kept, ticket).filter(|it| is_taken(&parts.headers, it));
+            let mut answer = waiting::accepted(front, ticket, written.as_ref());
+            waiting.add_applied(&mut answer);
+            answer
+        }
         Err(fault) => {
             tell(&fault, "a document ended in a fault");
             Problem::of(&fault).answer()
@@ -70,12 +91,26 @@ fn extract(flow: &Flow, document: &Document) -> Result<Extraction, Fault> {
     }
 }
 
+/// What the mapping writes for a caller who gets a ticket. Where it can not be written the ticket goes out all the same:
+/// the document is accepted.
+pub fn pending(flow: &Flow, document: &Document, ticket: JobId) -> Option<ReplyBody> {
+    flow.pending(document, ticket).unwrap_or_else(|fault| {
+        tell(&fault, "what is said with a ticket could not be written");
+        None
+    })
+}
+
+fn is_taken(headers: &HeaderMap, body: &ReplyBody) -> bool {
+    matches!(body, ReplyBody::Written { media_type, .. } if takes(headers, media_type))
+}
+
 fn unsupported(detail: &str) -> Answer {
     let fault = Fault::new(FaultCode::NotUnderstood, detail);
     Problem::of(&fault).status(StatusCode::UNSUPPORTED_MEDIA_TYPE).answer()
 }
 
-fn unread_problem(unread: &Unread, fault: &Fault) -> Answer {
+/// A body that could not be read, as a problem.
+pub fn unread_problem(unread: &Unread, fault: &Fault) -> Answer {
     tell(fault, "a body could not be read");
     let mut answer = Problem::of(fault).status(unread.status()).answer();
     answer::add_close(&mut answer);

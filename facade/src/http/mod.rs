@@ -3,6 +3,7 @@
 pub mod answer;
 mod flows;
 mod health;
+mod hooks;
 mod incoming;
 pub mod jobs;
 pub mod listener;
@@ -10,6 +11,7 @@ pub mod problem;
 pub mod room;
 mod soap;
 mod stalled;
+mod waiting;
 
 use std::{borrow::Cow, panic::AssertUnwindSafe, time::Duration};
 
@@ -65,6 +67,9 @@ async fn route(front: &Front, parts: &Parts, body: &mut Option<Incoming>) -> Ans
     }
     if let Some(id) = under(path, "/v1/jobs/") {
         return jobs::answer(front, &parts.method, &id).await;
+    }
+    if path.starts_with("/hooks/") {
+        return hooks::answer(front, parts, body).await;
     }
     if path.starts_with("/soap") {
         return soap::nowhere(front, parts, "there is no service at this path");

@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn every_fault_code_has_a_status_that_says_whose_mistake_it_is() {
-        for code in FaultCode::ALL {
+        // What was cancelled is gone: asking again does not help, although nobody made a mistake.
+        for code in FaultCode::ALL.into_iter().filter(|it| *it != FaultCode::Cancelled) {
             assert_eq!(status(code).is_client_error(), code.is_callers(), "code: {}", code.code());
         }
     }

@@ -11,7 +11,10 @@ use hyper::{
 use jiff::Timestamp;
 use vestibule_core::{
     fault::{Fault, FaultCode, Recovery},
+    flow::Flow,
+    job::{JobId, ReturnAddress},
     ports::{Call, CallContext, Service, Understood, WireRequest},
+    runner::{Called, Request, Wait},
 };
 
 use super::{
@@ -20,8 +23,9 @@ use super::{
     incoming::{self, Unread},
     problem::Problem,
     tell,
+    waiting::{self, Waiting},
 };
-use crate::house::Front;
+use crate::{house::Front, posting};
 
 const ACTION: HeaderName = HeaderName::from_static("soapaction");
 
@@ -31,7 +35,7 @@ pub async fn answer(front: &Front, name: &str, parts: &Parts, body: &mut Option<
         return nowhere(front, parts, "there is no service of this name");
     };
     match parts.method {
-        Method::POST => post(front, service, parts, body).await,
+        Method::POST => post(front, (name, service), parts, body).await,
         Method::GET | Method::HEAD if asks_for_contract(parts.uri.query()) => {
             answer::of_wire(service.describe(&address(front, &parts.headers, name)))
         }
@@ -97,7 +101,7 @@ fn of_fault(service: &Arc<dyn Service>, context: &CallContext, fault: &Fault) ->
 
 async fn post(
     front: &Front,
-    service: &Arc<dyn Service>,
+    (name, service): (&str, &Arc<dyn Service>),
     parts: &Parts,
     body: &mut Option<Incoming>,
 ) -> Answer {
@@ -122,26 +126,114 @@ async fn post(
     } else {
         service.accept(&request)
     };
-    let mut call = match accepted {
-        Ok(Understood::Call(call)) => *call,
-        Ok(Understood::GetResult(context, _)) => return answer::of_wire(service.result(&context, None)),
-        Err(reply) => return answer::of_wire(reply),
-    };
-    match incoming::idempotency_key(&parts.headers) {
-        Ok(Some(key)) => call.document.key = Some(key),
-        Ok(None) => {}
-        Err(fault) => return of_fault(service, &call.context, &fault),
+    match accepted {
+        Ok(Understood::Call(call)) => run(front, (name, service), &parts.headers, *call).await,
+        Ok(Understood::GetResult(context, ticket)) => result(front, (name, service), &context, ticket).await,
+        Err(reply) => answer::of_wire(reply),
     }
-    let Call { flow, document, extraction, context } = call;
-    match front.call(flow, document, extraction).await {
-        Ok((ticket, reply)) => {
+}
+
+/// A document for a flow: its result, or a ticket.
+async fn run(
+    front: &Front,
+    (name, service): (&str, &Arc<dyn Service>),
+    headers: &HeaderMap,
+    call: Call,
+) -> Answer {
+    let Call { flow: position, mut document, extraction, context } = call;
+    let refuse = |fault: &Fault| {
+        tell(fault, "a call ended in a fault");
+        of_fault(service, &context, fault)
+    };
+    match incoming::idempotency_key(headers) {
+        Ok(Some(key)) => document.key = Some(key),
+        Ok(None) => {}
+        Err(fault) => return refuse(&fault),
+    }
+    let Some(flow) = front.house.flows.get(position) else {
+        return refuse(&Fault::new(FaultCode::NotFound, "there is no such flow"));
+    };
+    let mut waiting = match Waiting::of(front, flow, headers) {
+        Ok(waiting) => waiting,
+        Err(refused) => return refuse(&refused.fault),
+    };
+    waiting.correlate(document.key.as_ref());
+    let (mut wait, mut return_to) = (waiting.wait, waiting.return_to.take());
+    if let Some(wish) = &context.reply_to {
+        match reply_to(front, flow, (name, &context), wish) {
+            Ok(address) => (wait, return_to) = (Wait::Ticket, Some(address)),
+            Err(fault) => return refuse(&fault),
+        }
+    }
+    let kept = document.clone();
+    match front.call(Request { flow: position, document, extraction, wait, return_to }).await {
+        Ok(Called::Replied(ticket, reply)) => {
             let mut answer = answer::of_wire(service.reply(&context, &reply, ticket));
+            answer::add_ticket(&mut answer, ticket);
+            waiting.add_applied(&mut answer);
+            answer
+        }
+        // The reply goes to another address: here is nothing to say but that it was taken (WS-Addressing, 202).
+        Ok(Called::Ticket(ticket)) if context.reply_to.is_some() => {
+            let mut answer = answer::empty(StatusCode::ACCEPTED);
             answer::add_ticket(&mut answer, ticket);
             answer
         }
+        Ok(Called::Ticket(ticket)) => {
+            let written = super::flows::pending(flow, &kept, ticket);
+            let mut answer = answer::of_wire(service.ticket(&context, ticket, written.as_ref()));
+            waiting::add_place(&mut answer, ticket);
+            waiting.add_applied(&mut answer);
+            answer
+        }
+        Err(fault) => refuse(&fault),
+    }
+}
+
+/// The return address of a caller who wants its reply elsewhere.
+fn reply_to(
+    front: &Front,
+    flow: &Flow,
+    (service, context): (&str, &CallContext),
+    wish: &str,
+) -> Result<ReturnAddress, Fault> {
+    let refused = |message: &str| Err(Fault::new(FaultCode::NotUnderstood, message));
+    if !waiting::gives_tickets(front, flow) {
+        return refused("this operation replies on the connection alone: its flow gives no tickets");
+    }
+    if flow.mapping.handling.deliver.is_some() {
+        return refused(
+            "the results of this operation have a place of their own, so ReplyTo can not be kept",
+        );
+    }
+    let Some(url) = front.callbacks.allowed(wish) else {
+        return refused("this ReplyTo address may not be called; an operator allows addresses");
+    };
+    let reply = Some(posting::soap_place(service, context, url));
+    let message = context.message_id.as_deref().map(Into::into);
+    Ok(ReturnAddress { reply, message, ..ReturnAddress::default() })
+}
+
+/// Where a job of this service stands.
+async fn result(
+    front: &Front,
+    (name, service): (&str, &Arc<dyn Service>),
+    context: &CallContext,
+    ticket: JobId,
+) -> Answer {
+    let found = match &front.store {
+        Some(store) => store.find(ticket).await,
+        None => Ok(None),
+    };
+    match found {
+        // Tickets of other services are none here: who calls one need not be let into another.
+        Ok(job) => {
+            let own = job.filter(|it| front.house.offers(name, &it.flow));
+            answer::of_wire(service.result(context, own.as_ref()))
+        }
         Err(fault) => {
-            tell(&fault, "a call ended in a fault");
-            of_fault(service, &context, &fault)
+            tell(&fault, "a job could not be looked up");
+            of_fault(service, context, &fault)
         }
     }
 }

@@ -19,8 +19,9 @@ use vestibule_core::{
 
 use super::{Patience, listener::Listener};
 use crate::{
-    config::Limits,
+    config::{Config, Limits},
     house::{Front, House},
+    operators::Operators,
     wiring::{Plans, directory::Directory},
 };
 
@@ -70,7 +71,7 @@ struct Server {
 
 async fn serve(limits: Limits) -> Server {
     let services = HashMap::from([("Echo".into(), Arc::new(Echo) as Arc<dyn Service>)]);
-    serve_house(House { registry: Arc::new(Registry::default()), flows: Vec::new(), services }, limits).await
+    serve_house(House { services, ..House::empty(Arc::new(Registry::default())) }, limits).await
 }
 
 async fn serve_house(house: House, limits: Limits) -> Server {
@@ -79,7 +80,8 @@ async fn serve_house(house: House, limits: Limits) -> Server {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener::bind(any, limits.connections, patience).await.unwrap();
     let address = listener.address();
-    let front = Arc::new(Front::new(house, Arc::clone(&runner), None, limits, None));
+    let config = Config { limits, ..Config::default() };
+    let front = Arc::new(Front::new(house, Arc::clone(&runner), None, &config, Operators::default()));
     let (stop, told) = oneshot::channel::<()>();
     let (report, ended) = oneshot::channel();
     runner.serve_connection(async move {
@@ -192,8 +194,7 @@ async fn every_path_has_its_status_and_its_kind_of_body() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_speaks_xml_below_soap_gets_a_fault_where_there_is_a_service_that_writes_one() {
     let served = serve(small()).await;
-    let empty =
-        House { registry: Arc::new(Registry::default()), flows: Vec::new(), services: HashMap::new() };
+    let empty = House::empty(Arc::new(Registry::default()));
     let bare = serve_house(empty, small()).await;
     for (request, header, fault) in [
         ("POST /soap/None", "", Some("V007")),

@@ -18,6 +18,8 @@ pub struct Directory {
     pub config: Option<PathBuf>,
     /// Its mappings, by name.
     pub mappings: Vec<PathBuf>,
+    /// True where some of its mappings were left out.
+    pub is_part: bool,
 }
 
 impl Directory {
@@ -36,7 +38,7 @@ impl Directory {
             }
         }
         mappings.sort();
-        Ok(Self { root: root.to_owned(), config: config_of(root), mappings })
+        Ok(Self { root: root.to_owned(), config: config_of(root), mappings, is_part: false })
     }
 
     /// The directory that this file belongs to, with all its mappings: the file's folder, or the one above where
@@ -54,6 +56,7 @@ impl Directory {
     #[must_use]
     pub fn with_only(mut self, mapping: &Path) -> Self {
         self.mappings = vec![mapping.to_owned()];
+        self.is_part = true;
         self
     }
 }

@@ -1,5 +1,6 @@
 //! From the files of a directory to flows and services that can be called. All problems of all files in one pass.
 
+pub mod channels;
 pub mod directory;
 pub mod files;
 mod models;
@@ -108,6 +109,25 @@ impl Plans {
             .ok()
     }
 
+    /// `retention` and `thresholds` of a flow that is not there would be found out when it is too late.
+    fn check_flow_names(&mut self) {
+        // A mapping that does not compile has a name as well, and one that was left out may be meant.
+        let Some(file) = self.config_file.filter(|_| self.report.is_clean() && !self.directory.is_part)
+        else {
+            return;
+        };
+        let mut found = Diagnostics::default();
+        let known: Vec<&str> = self.mappings.iter().map(|it| &*it.mapping.name).collect();
+        let kept = self.config.retention.flows.iter().map(|it| (&it.flow, &it.span));
+        let watched = self.config.thresholds.flows.iter().map(|it| (&it.flow, &it.span));
+        for (flow, span) in kept.chain(watched).filter(|(flow, _)| !known.contains(&flow.as_str())) {
+            let title = format!("there is no flow `{flow}`");
+            let problem = found.push(codes::UNKNOWN_FLOW, span, title, "no mapping has this name");
+            problem.suggest(flow, span, known.iter().copied());
+        }
+        self.report.extend(file, found);
+    }
+
     fn read_mapping(
         &mut self,
         path: &Path,
@@ -144,11 +164,7 @@ impl Plans {
     /// Opens the models of every mapping and puts flows and services together. Without a problem in the report, all
     /// of them are there.
     pub fn assemble(&mut self, registry: &Arc<Registry>, secrets: Secrets<'_>) -> House {
-        let mut house = House {
-            registry: Arc::clone(registry),
-            flows: Vec::new(),
-            services: std::collections::HashMap::new(),
-        };
+        let mut house = House::empty(Arc::clone(registry));
         let mut opening = models::Opening {
             config: &self.config,
             config_file: self.config_file,
@@ -178,7 +194,18 @@ impl Plans {
             }
         }
         opening.judge_unreached(&reached);
+        let mut wiring = channels::Wiring {
+            config: &self.config,
+            config_file: self.config_file,
+            root: &self.directory.root,
+            registry,
+            secrets,
+            used: &self.used,
+            report: &mut self.report,
+        };
+        house.channels = wiring.open(&offered);
         house.services = offers::services(&offered, registry, &mut self.report);
+        self.check_flow_names();
         house
     }
 }

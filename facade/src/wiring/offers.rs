@@ -55,7 +55,13 @@ fn groups<'p>(
     let mut groups: Vec<Group<'p>> = Vec::new();
     for (flow, plan) in flows {
         let mut found = Diagnostics::default();
-        for channel in &plan.mapping.receive {
+        // What arrives by itself and what is posted to paths of its own is no part of a service.
+        let called = plan
+            .mapping
+            .receive
+            .iter()
+            .filter(|it| registry.connection(&it.kind).is_none() && registry.hook(&it.kind).is_none());
+        for channel in called {
             let Some(name) = service_name(channel, registry, &mut found) else { continue };
             let offered =
                 Offered { mapping: Arc::clone(&plan.mapping), channel: channel.clone(), flow: *flow };
@@ -73,7 +79,10 @@ fn service_name<'c>(channel: &'c Channel, registry: &Registry, found: &mut Diagn
     if registry.frontend(&channel.kind).is_none() {
         let title = format!("documents can not be received by `{}`", channel.kind);
         let problem = found.push(codes::CHANNEL, &channel.span, title, "unknown channel");
-        problem.suggest(&channel.kind, &channel.span, registry.frontends.iter().map(|it| it.kind()));
+        let words = registry.frontends.iter().map(|it| it.kind());
+        let words = words.chain(registry.connections.iter().map(|it| it.kind()));
+        let words = words.chain(registry.hooks.iter().map(|it| it.kind()));
+        problem.suggest(&channel.kind, &channel.span, words);
         return None;
     }
     let name = channel.get("service");

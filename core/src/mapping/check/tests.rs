@@ -1,4 +1,3 @@
-mod channels;
 mod fixture;
 mod mistakes;
 mod samples;
