@@ -1,9 +1,9 @@
 //! Promises about submission.
 
 use futures_util::future::{join, join_all};
-use vestibule_core::job::{JobState, NewJob, Submission};
+use vestibule_core::job::{Delivery, JobFilter, JobState, NewJob, Submission};
 
-use super::{Broken, Kept, Store, accepted, expect, found, refused, same};
+use super::{Broken, Kept, Store, accepted, claimed, expect, flows, found, queued, refused, same};
 use crate::fixtures;
 
 pub(super) async fn a_new_job_is_accepted_and_kept_as_it_came(store: Store) -> Kept {
@@ -105,4 +105,88 @@ pub(super) async fn a_jobs_name_is_used_once(store: Store) -> Kept {
     refused(again, "a job of a known name")?;
     expect(matches!(other?, Submission::Accepted(_)), "its neighbour is accepted")?;
     same(&found(&store, id).await?.document.bytes[..], b"<a/>", "the first job")
+}
+
+pub(super) async fn jobs_are_accepted_together_in_their_order(store: Store) -> Kept {
+    let known = fixtures::job(Some("known"), b"<a/>");
+    let known_id = known.id;
+    accepted(&store, known).await?;
+    let jobs = vec![
+        fixtures::job(Some("new"), b"<a/>"),
+        fixtures::job(Some("known"), b"<b/>"),
+        NewJob { id: known_id, ..fixtures::job(None, b"<c/>") },
+        fixtures::job(Some("new"), b"<a/>"),
+        fixtures::job(Some("known"), b"<a/>"),
+        fixtures::waiting(b"<d/>"),
+    ];
+    let ids: Vec<_> = jobs.iter().map(|it| it.id).collect();
+    let [first, .., last] = ids[..] else { return Err(Broken("six".into())) };
+    let said = store.submit_all(jobs).await?;
+    let word = |it: &Result<Submission, vestibule_core::fault::Fault>| match it {
+        Ok(Submission::Accepted(lease)) => ("accepted", Some(lease.job)),
+        Ok(Submission::Queued(id)) => ("queued", Some(*id)),
+        Ok(Submission::Known(job)) => ("known", Some(job.id)),
+        Ok(Submission::Conflict(id)) => ("conflict", Some(*id)),
+        Err(_) => ("refused", None),
+    };
+    let expected = vec![
+        ("accepted", Some(first)),
+        ("conflict", Some(known_id)),
+        ("refused", None),
+        ("known", Some(first)),
+        ("known", Some(known_id)),
+        ("queued", Some(last)),
+    ];
+    same(said.iter().map(word).collect(), expected, "what became of each")?;
+    same(store.list(JobFilter::default()).await?.len(), 3, "jobs that are stored")?;
+    same(&found(&store, last).await?.document.bytes[..], b"<d/>", "the last one")?;
+    same(store.submit_all(Vec::new()).await?.len(), 0, "none of none")
+}
+
+pub(super) async fn many_jobs_at_once_are_claimed_in_their_order(store: Store) -> Kept {
+    let jobs: Vec<_> = (0..300).map(|it| fixtures::waiting(format!("{it}").as_bytes())).collect();
+    let ids: Vec<_> = jobs.iter().map(|it| it.id).collect();
+    let said = store.submit_all(jobs).await?;
+    expect(said.iter().all(|it| matches!(it, Ok(Submission::Queued(_)))), "all wait")?;
+    let mut claimed = Vec::new();
+    for _ in 0..3 {
+        claimed.extend(store.claim(flows(), 100).await?.iter().map(|it| it.job.id));
+    }
+    same(claimed, ids, "the order of claims")
+}
+
+pub(super) async fn a_job_may_wait_for_whoever_claims_it(store: Store) -> Kept {
+    let new = fixtures::waiting(b"<a/>");
+    let id = new.id;
+    queued(&store, new).await?;
+    match found(&store, id).await?.state {
+        JobState::Queued { attempt, .. } => same(attempt, 0, "attempts")?,
+        other => return Err(Broken(format!("not queued: {other:?}"))),
+    }
+    let claimed = claimed(&store).await?;
+    same(claimed.job.id, id, "the claimed job")?;
+    same(claimed.job.state, JobState::Leased { attempt: 1 }, "its state")
+}
+
+pub(super) async fn what_came_beside_a_document_is_kept(store: Store) -> Kept {
+    let whole =
+        NewJob { order: Some("line \u{e4}\n1".into()), ..fixtures::sent(fixtures::job(None, b"<a/>")) };
+    let document =
+        vestibule_core::document::Document { attributes: fixtures::attributes(), ..whole.document.clone() };
+    let whole = NewJob { document, ..whole };
+    let letters = NewJob { return_to: Some(fixtures::dead_letters()), ..fixtures::job(None, b"<b/>") };
+    let bare = fixtures::job(None, b"<c/>");
+    for new in [whole, letters, bare] {
+        let expected = new.clone();
+        accepted(&store, new).await?;
+        let job = found(&store, expected.id).await?;
+        let listed = store.list(JobFilter { most: 1, ..JobFilter::default() }).await?.pop();
+        for job in [Some(job), listed].into_iter().flatten() {
+            same(&job.document.attributes, &expected.document.attributes, "attributes")?;
+            same(&job.return_to, &expected.return_to, "return address")?;
+            same(&job.order, &expected.order, "order")?;
+            same((job.delivery, job.decisions.len()), (Delivery::Nothing, 0), "delivery and decisions")?;
+        }
+    }
+    Ok(())
 }

@@ -1,12 +1,14 @@
 //! Promises about claims and leases.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
-use tokio::time::sleep;
-use vestibule_core::job::{Claimed, JobId, JobState};
+use futures_util::future::{join, join_all};
+use tokio::time::{sleep, timeout};
+use vestibule_core::job::{Claimed, JobId, JobState, NewJob, Start};
 
-use super::{Broken, Kept, SHORT, Store, accepted, expect, flows, forged, found, refused, same};
+use super::{
+    Broken, Kept, SHORT, Store, accepted, claimed, expect, flows, forged, found, queued, refused, same,
+};
 use crate::fixtures;
 
 async fn released(store: &Store, delay: Duration) -> Result<JobId, Broken> {
@@ -130,4 +132,59 @@ pub(super) async fn a_lease_that_nobody_took_is_given_back(store: Store) -> Kept
 async fn hung_up<T>(future: impl Future<Output = T>) -> bool {
     let mut future = Box::pin(future);
     std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
+
+pub(super) async fn an_attempt_in_which_nothing_was_tried_does_not_count(store: Store) -> Kept {
+    let lease = accepted(&store, fixtures::job(None, b"<a/>")).await?;
+    let id = lease.job;
+    store.release(lease, Duration::ZERO, true).await?;
+    match found(&store, id).await?.state {
+        JobState::Queued { attempt, .. } => same(attempt, 0, "attempts")?,
+        other => return Err(Broken(format!("not queued: {other:?}"))),
+    }
+    let again = claimed(&store).await?;
+    same(&again.job.state, &JobState::Leased { attempt: 1 }, "the claimed job")?;
+    store.release(again.lease, Duration::ZERO, false).await?;
+    same(claimed(&store).await?.job.state, JobState::Leased { attempt: 2 }, "after one that counts")
+}
+
+pub(super) async fn claims_are_by_flow(store: Store) -> Kept {
+    let new = |flow| NewJob { start: Start::Later, ..fixtures::job_of(flow, None, b"<a/>") };
+    let jobs = ["claims", "orders", "nobody's", "orders"].map(new);
+    let made = jobs.each_ref().map(|it| it.id);
+    for new in jobs {
+        queued(&store, new).await?;
+        sleep(Duration::from_millis(2)).await;
+    }
+    same(names(&store.claim(&[], 10).await?), Vec::new(), "a claim of no flow")?;
+    let orders: [Arc<str>; 2] = ["orders".into(), "absent".into()];
+    same(names(&store.claim(&orders, 1).await?), vec![made[1]], "of one flow")?;
+    same(names(&store.claim(flows(), 10).await?), vec![made[0], made[3]], "of several, due longest first")?;
+    same(found(&store, made[2]).await?.state.word(), "queued", "what nobody asks for")
+}
+
+pub(super) async fn who_waits_for_work_is_woken(store: Store) -> Kept {
+    // What was before is not news.
+    while timeout(Duration::from_millis(200), store.woken()).await.is_ok() {}
+    let submit = store.submit(fixtures::waiting(b"<a/>"));
+    if timeout(Duration::from_millis(50), store.woken()).await.is_ok() {
+        return Err(Broken("woken by nothing".into()));
+    }
+    submit.await?;
+    // A store that can not tell never wakes; that is told apart by the first time.
+    woken(&store, "a submission").await?;
+    let claimed = claimed(&store).await?;
+    let waits = async { timeout(Duration::from_secs(5), store.woken()).await.is_ok() };
+    let releases = async {
+        sleep(Duration::from_millis(100)).await;
+        store.release(claimed.lease, Duration::ZERO, false).await
+    };
+    let (woken, released) = join(waits, releases).await;
+    released?;
+    expect(woken, "a release wakes who waits already")
+}
+
+async fn woken(store: &Store, by: &str) -> Kept {
+    let waited = timeout(Duration::from_secs(5), store.woken()).await;
+    waited.map_err(|_| Broken(format!("nobody was woken by {by}")))
 }

@@ -7,7 +7,7 @@ use vestibule_core::{
     job::{Job, JobFilter, JobId, ReplyBody},
 };
 
-use super::{Broken, Kept, Store, accepted, expect, same};
+use super::{Broken, Kept, Store, accepted, expect, found, same};
 use crate::fixtures;
 
 fn names(jobs: &[Job]) -> Vec<JobId> {
@@ -101,4 +101,66 @@ pub(super) async fn an_idle_store_is_ready(store: Store) -> Kept {
     store.ready().await?;
     accepted(&store, fixtures::job(None, b"<a/>")).await?;
     store.ready().await.map_err(Broken::from)
+}
+
+pub(super) async fn lists_are_filtered_by_age(store: Store) -> Kept {
+    let mut jobs = Vec::new();
+    for flow in ["claims", "orders", "claims"] {
+        let lease = accepted(&store, fixtures::job_of(flow, None, b"<a/>")).await?;
+        jobs.push(found(&store, lease.job).await?);
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    let [first, second, third] = &jobs[..] else { return Err(Broken("three".into())) };
+    let filters = [
+        (None, None, None, vec![third, second, first]),
+        (Some(third), None, None, vec![second, first]),
+        (None, Some(second), None, vec![third, second]),
+        (Some(third), Some(second), None, vec![second]),
+        (Some(first), None, None, vec![]),
+        (Some(third), None, Some("claims"), vec![first]),
+        (None, Some(second), Some("claims"), vec![third]),
+    ];
+    for state in [None, Some("leased")] {
+        for (before, since, flow, expected) in &filters {
+            let filter = JobFilter {
+                before: before.map(|it| it.accepted),
+                since: since.map(|it| it.accepted),
+                flow: flow.map(str::to_owned),
+                state: state.map(str::to_owned),
+                ..JobFilter::default()
+            };
+            let expected: Vec<_> = expected.iter().map(|it| it.id).collect();
+            same(names(&store.list(filter.clone()).await?), expected, &format!("{filter:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn lists_are_filtered_by_the_text_of_the_cause(store: Store) -> Kept {
+    let first = accepted(&store, fixtures::job(None, b"1")).await?;
+    let second = accepted(&store, fixtures::sent(fixtures::job(None, b"2"))).await?;
+    let third = accepted(&store, fixtures::job_of("orders", None, b"3")).await?;
+    let (one, two, three) = (first.job, second.job, third.job);
+    accepted(&store, fixtures::job(None, b"4")).await?;
+    store.bury(first, "V009: no usable answer 100%".into(), Vec::new()).await?;
+    let way = store.answer(second, fixtures::reply(b"<r/>")).await?;
+    let way = way.ok_or_else(|| Broken("no lease to send the result".into()))?;
+    store.undeliverable(way, "V016: no USABLE queue".into()).await?;
+    store.bury(third, "V015: cancelled by \u{e4}".into(), Vec::new()).await?;
+    for (cause, state, expected) in [
+        ("usable", None, vec![two, one]),
+        ("UsAbLe", Some("dead"), vec![one]),
+        ("usable", Some("answered"), vec![two]),
+        ("usable", Some("leased"), vec![]),
+        ("100%", None, vec![one]),
+        ("1_0", None, vec![]),
+        ("by \u{e4}", None, vec![three]),
+        ("", None, vec![three, two, one]),
+        ("nothing like it", None, vec![]),
+    ] {
+        let (cause, state) = (Some(cause.to_owned()), state.map(str::to_owned));
+        let filter = JobFilter { cause, state, ..JobFilter::default() };
+        same(names(&store.list(filter.clone()).await?), expected, &format!("{filter:?}"))?;
+    }
+    Ok(())
 }
