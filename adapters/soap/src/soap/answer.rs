@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use vestibule_core::{
     fault::{Fault, FaultCode},
-    job::Remark,
+    job::{JobId, Remark},
     ports::{CallContext, WireReply},
 };
 
@@ -95,7 +95,8 @@ impl<'f> Report<'f> {
             code if code.is_callers() => Blame::Sender,
             _ => Blame::Receiver,
         };
-        Self { fault, blame, ticket: None, findings: &[], header: String::new() }
+        let ticket = fault.ticket.map(|it| it.to_string());
+        Self { fault, blame, ticket, findings: &[], header: String::new() }
     }
 
     /// The record was refused.
@@ -138,10 +139,28 @@ impl<'f> Report<'f> {
     }
 }
 
+/// Which message is answered, and where it goes if not back on its own connection.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Heading<'h> {
+    /// The MessageID of what is answered.
+    pub(super) relates_to: Option<&'h str>,
+    pub(super) sent: Option<Sent<'h>>,
+}
+
+/// A message that is sent to an address of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent<'h> {
+    pub(super) to: &'h str,
+    /// What a reply is; a fault's is that of every fault.
+    pub(super) action: &'h str,
+    /// The job; a message about the same one has the same MessageID.
+    pub(super) ticket: Option<JobId>,
+}
+
 /// A reply around `payload`, which declares its own namespaces.
-pub(super) fn reply(manner: Manner, message_id: Option<&str>, payload: &[u8]) -> WireReply {
+pub(super) fn reply(manner: Manner, heading: Heading<'_>, payload: &[u8]) -> WireReply {
     let mut head = String::with_capacity(256);
-    open(&mut head, manner, message_id, "");
+    open(&mut head, manner, heading, "");
     let mut body = Vec::with_capacity(head.len() + payload.len() + 64);
     body.extend_from_slice(head.as_bytes());
     body.extend_from_slice(without_declaration(payload));
@@ -150,9 +169,11 @@ pub(super) fn reply(manner: Manner, message_id: Option<&str>, payload: &[u8]) ->
 }
 
 /// A fault with the detail that [`FAULT_SCHEMA`] describes.
-pub(super) fn fault(manner: Manner, message_id: Option<&str>, report: &Report<'_>) -> WireReply {
+pub(super) fn fault(manner: Manner, heading: Heading<'_>, report: &Report<'_>) -> WireReply {
+    let action = manner.addressing.map_or("", Addressing::fault_action);
+    let heading = Heading { sent: heading.sent.map(|it| Sent { action, ..it }), ..heading };
     let mut out = String::with_capacity(1024);
-    open(&mut out, manner, message_id, &report.header);
+    open(&mut out, manner, heading, &report.header);
     match manner.version {
         Version::V11 => fault11(&mut out, report),
         Version::V12 => fault12(&mut out, report),
@@ -165,24 +186,43 @@ pub(super) fn fault(manner: Manner, message_id: Option<&str>, report: &Report<'_
     WireReply { status, content_type: manner.version.content_type().into(), body: Bytes::from(out) }
 }
 
-fn open(out: &mut String, manner: Manner, message_id: Option<&str>, header: &str) {
+fn open(out: &mut String, manner: Manner, heading: Heading<'_>, header: &str) {
     out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?><s:Envelope xmlns:s=\"");
     out.push_str(manner.version.namespace());
     out.push_str("\">");
-    let relates = manner.addressing.zip(message_id);
-    if relates.is_some() || !header.is_empty() {
+    let addressed = manner.addressing.filter(|_| heading.relates_to.is_some() || heading.sent.is_some());
+    if addressed.is_some() || !header.is_empty() {
         out.push_str("<s:Header>");
         out.push_str(header);
-        if let Some((addressing, message_id)) = relates {
-            out.push_str("<a:RelatesTo xmlns:a=\"");
-            out.push_str(addressing.namespace());
-            out.push_str("\">");
-            lossy(out, message_id);
-            out.push_str("</a:RelatesTo>");
+        if let Some(addressing) = addressed {
+            address(out, addressing, heading);
         }
         out.push_str("</s:Header>");
     }
     out.push_str("<s:Body>");
+}
+
+/// The headers of WS-Addressing.
+fn address(out: &mut String, addressing: Addressing, heading: Heading<'_>) {
+    let mut block = |name: &str, text: &str| {
+        for part in ["<a:", name, " xmlns:a=\"", addressing.namespace(), "\">"] {
+            out.push_str(part);
+        }
+        lossy(out, text);
+        for part in ["</a:", name, ">"] {
+            out.push_str(part);
+        }
+    };
+    if let Some(sent) = heading.sent {
+        block("Action", sent.action);
+        block("To", sent.to);
+        if let Some(ticket) = sent.ticket {
+            block("MessageID", &format!("urn:uuid:{ticket}"));
+        }
+    }
+    if let Some(relates_to) = heading.relates_to {
+        block("RelatesTo", relates_to);
+    }
 }
 
 fn fault11(out: &mut String, report: &Report<'_>) {
@@ -222,13 +262,25 @@ fn fault12(out: &mut String, report: &Report<'_>) {
 }
 
 fn detail(out: &mut String, report: &Report<'_>) {
+    let (code, message) = (report.fault.code.code(), report.message());
+    validation_fault(out, code, &message, report.ticket.as_deref(), report.findings);
+}
+
+/// The element that [`FAULT_SCHEMA`] describes.
+pub(super) fn validation_fault(
+    out: &mut String,
+    code: &str,
+    message: &str,
+    ticket: Option<&str>,
+    findings: &[Remark],
+) {
     out.push_str("<v:ValidationFault xmlns:v=\"");
     out.push_str(FAULT_NAMESPACE);
     out.push_str("\">");
-    element(out, "code", Some(report.fault.code.code()));
-    element(out, "message", Some(&report.message()));
-    element(out, "ticket", report.ticket.as_deref());
-    for finding in report.findings {
+    element(out, "code", Some(code));
+    element(out, "message", Some(message));
+    element(out, "ticket", ticket);
+    for finding in findings {
         out.push_str("<v:finding>");
         element(out, "code", Some(&finding.code));
         element(out, "field", Some(&finding.field));
@@ -239,6 +291,13 @@ fn detail(out: &mut String, report: &Report<'_>) {
         out.push_str("</v:finding>");
     }
     out.push_str("</v:ValidationFault>");
+}
+
+/// The fault of a record that was refused.
+pub(super) fn refusal(findings: &[Remark]) -> Fault {
+    let number = findings.len();
+    let findings = if number == 1 { "finding" } else { "findings" };
+    Fault::new(FaultCode::Refused, format!("the record was refused: {number} {findings}"))
 }
 
 fn element(out: &mut String, name: &str, text: Option<&str>) {
@@ -253,7 +312,7 @@ fn element(out: &mut String, name: &str, text: Option<&str>) {
 }
 
 /// A document inside another has no declaration of its own.
-fn without_declaration(payload: &[u8]) -> &[u8] {
+pub(super) fn without_declaration(payload: &[u8]) -> &[u8] {
     let payload = payload.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(payload);
     if !payload.starts_with(b"<?xml ") {
         return payload;
@@ -265,5 +324,5 @@ fn without_declaration(payload: &[u8]) -> &[u8] {
 /// A fault for a Content-Type that is no XML: HTTP says it too.
 pub(super) fn unsupported(fault_report: &Report<'_>) -> WireReply {
     let manner = Manner { version: Version::V11, addressing: None };
-    WireReply { status: 415, ..fault(manner, None, fault_report) }
+    WireReply { status: 415, ..fault(manner, Heading::default(), fault_report) }
 }

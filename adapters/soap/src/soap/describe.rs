@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 use indexmap::IndexMap;
 use vestibule_core::mapping::{
     address::{Address, Axis, Path, Pick, Step},
-    plan::{From, Shape, Write as Written},
+    plan::{From, Return, Shape, Tickets, Write as Written},
 };
 
 use super::{
     answer::{FAULT_NAMESPACE, FAULT_SCHEMA},
+    jobs::{GET_RESULT, JOBS_NAMESPACE, JOBS_SCHEMA},
+    offer::with_get_result,
     service::{Route, SoapService},
 };
 use crate::{render::contract_of, xml::write::lossy};
@@ -17,7 +19,12 @@ use crate::{render::contract_of, xml::write::lossy};
 /// The WSDL of a service, with its ports at `address`.
 pub(super) fn wsdl(service: &SoapService, address: &str) -> String {
     let contract = service.routes.iter().find_map(|it| contract_of(&it.mapping));
-    let written = contract.and_then(|(contract, _)| contract.with_address(&service.name, address));
+    let written = contract.and_then(|(contract, _)| {
+        let written = contract.with_address(&service.name, address)?;
+        let offered =
+            service.gives_results.then(|| with_get_result(&written, contract, &service.name, address));
+        Some(offered.flatten().unwrap_or(written))
+    });
     written.unwrap_or_else(|| generated(service, address))
 }
 
@@ -184,17 +191,18 @@ fn schema(service: &SoapService, namespace: &str) -> String {
 }
 
 fn reply_schema(route: &Route, elements: &mut IndexMap<String, Made>) {
-    let reply = elements.entry(reply_name(route)).or_default();
-    match &route.mapping.back {
-        Some(back) => {
-            let mut inner = reply;
-            for name in back.into.split('/').skip(1) {
-                inner = inner.children.entry(local(name).to_owned()).or_default();
-                inner.repeats = true;
-            }
-            inner.written(&back.write);
+    let written = route.mapping.back.iter().chain(&route.mapping.handling.pending);
+    for back in written {
+        let mut inner = elements.entry(root_name(back)).or_default();
+        for name in back.into.split('/').skip(1) {
+            inner = inner.children.entry(local(name).to_owned()).or_default();
+            inner.repeats = true;
         }
-        None => reply.children.entry("Result".to_owned()).or_default().has_text = true,
+        inner.written(&back.write);
+    }
+    if route.mapping.back.is_none() {
+        let reply = elements.entry(format!("{}Response", route.operation)).or_default();
+        reply.children.entry("Result".to_owned()).or_default().has_text = true;
     }
 }
 
@@ -202,10 +210,19 @@ fn local(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
 }
 
-fn reply_name(route: &Route) -> String {
-    match &route.mapping.back {
-        Some(back) => local(back.into.split('/').next().unwrap_or_default()).to_owned(),
-        None => format!("{}Response", route.operation),
+fn root_name(back: &Return) -> String {
+    local(back.into.split('/').next().unwrap_or_default()).to_owned()
+}
+
+/// What an operation answers with on the connection: its prefix and its element. Where every caller gets a ticket, that
+/// is the ticket, in the mapping's form or in ours.
+fn reply_element(route: &Route, prefix: &str) -> String {
+    let always = route.gives_tickets() && route.mapping.handling.tickets == Tickets::Always;
+    match (&route.mapping.handling.pending, &route.mapping.back) {
+        (None, _) if always => "j:TicketResponse".to_owned(),
+        (Some(pending), _) if always => format!("{prefix}:{}", root_name(pending)),
+        (_, Some(back)) => format!("{prefix}:{}", root_name(back)),
+        (_, None) => format!("{prefix}:{}Response", route.operation),
     }
 }
 
@@ -239,15 +256,22 @@ fn generated(service: &SoapService, address: &str) -> String {
         lossy(&mut out, namespace);
         out.push('"');
     }
+    let gives_tickets = service.routes.iter().any(Route::gives_tickets);
+    if gives_tickets {
+        let _ = write!(out, " xmlns:j=\"{JOBS_NAMESPACE}\"");
+    }
     out.push_str(">\n  <wsdl:types>\n");
     prefixes.keys().for_each(|it| out.push_str(&schema(service, it)));
+    if gives_tickets {
+        let _ = writeln!(out, "    {JOBS_SCHEMA}");
+    }
     let _ = writeln!(out, "    {FAULT_SCHEMA}\n  </wsdl:types>");
     messages(&mut out, service, &prefixes);
     out.push_str(
         "  <wsdl:message name=\"ValidationFault\"><wsdl:part name=\"fault\" element=\"v:ValidationFault\"/></wsdl:message>\n",
     );
     let _ = writeln!(out, "  <wsdl:portType name=\"{name}\">");
-    for Route { operation, .. } in &service.routes {
+    for operation in operations(service) {
         let _ = writeln!(
             out,
             "    <wsdl:operation name=\"{operation}\"><wsdl:input message=\"tns:{operation}In\"/>\
@@ -272,14 +296,29 @@ fn generated(service: &SoapService, address: &str) -> String {
 
 fn messages(out: &mut String, service: &SoapService, prefixes: &IndexMap<&str, String>) {
     for route in &service.routes {
-        let (operation, root, reply) = (&route.operation, &route.root.local, reply_name(route));
+        let (operation, root) = (&route.operation, &route.root.local);
         let prefix = prefixes.get(&*route.root.namespace).map_or("tns", String::as_str);
+        let reply = reply_element(route, prefix);
         let _ = write!(
             out,
             "  <wsdl:message name=\"{operation}In\"><wsdl:part name=\"parameters\" element=\"{prefix}:{root}\"/></wsdl:message>\n  \
-             <wsdl:message name=\"{operation}Out\"><wsdl:part name=\"parameters\" element=\"{prefix}:{reply}\"/></wsdl:message>\n"
+             <wsdl:message name=\"{operation}Out\"><wsdl:part name=\"parameters\" element=\"{reply}\"/></wsdl:message>\n"
         );
     }
+    if service.gives_results {
+        for (suffix, element) in [("In", ""), ("Out", "Response")] {
+            let _ = writeln!(
+                out,
+                "  <wsdl:message name=\"{GET_RESULT}{suffix}\"><wsdl:part name=\"parameters\" element=\"j:{GET_RESULT}{element}\"/></wsdl:message>"
+            );
+        }
+    }
+}
+
+/// The names of all operations.
+fn operations(service: &SoapService) -> impl Iterator<Item = &str> {
+    let own = service.routes.iter().map(|it| &*it.operation);
+    own.chain(service.gives_results.then_some(GET_RESULT))
 }
 
 fn bindings(out: &mut String, service: &SoapService, name: &str, target: &str) {
@@ -289,7 +328,10 @@ fn bindings(out: &mut String, service: &SoapService, name: &str, target: &str) {
             "  <wsdl:binding name=\"{name}{suffix}\" type=\"tns:{name}\">\n    \
              <{prefix}:binding style=\"document\" transport=\"http://schemas.xmlsoap.org/soap/http\"/>"
         );
-        for Route { operation, .. } in &service.routes {
+        for operation in operations(service) {
+            // The last one is ours where it is offered, and has the same action in every service.
+            let is_ours = service.gives_results && operation == GET_RESULT;
+            let target = if is_ours { JOBS_NAMESPACE } else { target };
             let _ = writeln!(
                 out,
                 "    <wsdl:operation name=\"{operation}\"><{prefix}:operation soapAction=\"{target}/{operation}\"/>\

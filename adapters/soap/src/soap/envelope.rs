@@ -10,7 +10,7 @@ pub(crate) const SOAP12: &str = "http://www.w3.org/2003/05/soap-envelope";
 const ADDRESSING: &str = "http://www.w3.org/2005/08/addressing";
 /// The namespace of WS-Addressing as submitted in August 2004.
 const ADDRESSING_2004: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing";
-/// Where answers can go: back on the caller's connection, in both versions of WS-Addressing, or to nobody.
+/// The addresses that stand for the caller's own connection, and for nobody.
 const SERVED_ADDRESSES: [&str; 3] = [
     "http://www.w3.org/2005/08/addressing/anonymous",
     "http://www.w3.org/2005/08/addressing/none",
@@ -18,6 +18,8 @@ const SERVED_ADDRESSES: [&str; 3] = [
 ];
 /// Longest message id that is sent back.
 const LONGEST_ID: usize = 1024;
+/// Longest address that an answer is sent to.
+const LONGEST_ADDRESS: usize = 2048;
 
 /// A version of SOAP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,14 @@ impl Addressing {
             Self::V2004 => ADDRESSING_2004,
         }
     }
+
+    /// The Action of every fault.
+    pub(crate) fn fault_action(self) -> &'static str {
+        match self {
+            Self::V10 => "http://www.w3.org/2005/08/addressing/soap/fault",
+            Self::V2004 => "http://schemas.xmlsoap.org/ws/2004/08/addressing/fault",
+        }
+    }
 }
 
 /// A message whose envelope is in order.
@@ -92,6 +102,8 @@ pub(crate) struct Message<'t> {
     pub(crate) message_id: Option<&'t str>,
     /// WS-Addressing Action.
     pub(crate) action: Option<&'t str>,
+    /// Where the answer is to be sent, where that is not the connection itself.
+    pub(crate) reply_to: Option<&'t str>,
 }
 
 /// Why an envelope is refused.
@@ -109,9 +121,9 @@ pub(crate) enum EnvelopeError {
     /// Headers that are for us and must be understood: namespace and name.
     #[error("header `{}` must be understood and is not", .0.iter().map(|(_, name)| &**name).collect::<Vec<_>>().join("`, `"))]
     MustUnderstand(Vec<(Box<str>, Box<str>)>),
-    /// A WS-Addressing header that wants the answer somewhere else than on this connection.
-    #[error("header `{0}` wants the answer at an address of its own: only the anonymous address is served")]
-    Elsewhere(&'static str),
+    /// Faults are wanted somewhere else than replies.
+    #[error("header `FaultTo` wants faults at an address of their own: they go where replies go")]
+    FaultsElsewhere,
 }
 
 /// True for an Envelope of any SOAP that this crate reads.
@@ -154,7 +166,8 @@ pub(crate) fn read<'t>(tree: &'t Tree<'_>) -> Result<Message<'t>, EnvelopeError>
         return Err(EnvelopeError::Structure("text in the Envelope"));
     }
     let body = body.ok_or(EnvelopeError::Structure("the Envelope has no Body"))?;
-    let mut message = Message { version, payload: body, addressing: None, message_id: None, action: None };
+    let mut message =
+        Message { version, payload: body, addressing: None, message_id: None, action: None, reply_to: None };
     // Headers come first: what must be understood is refused before anything is done with the Body.
     if let Some(header) = header {
         read_header(tree, header, &mut message)?;
@@ -176,6 +189,7 @@ fn read_header<'t>(
     message: &mut Message<'t>,
 ) -> Result<(), EnvelopeError> {
     let mut unknown = Vec::new();
+    let mut endpoints = Endpoints::default();
     for block in tree.children(header) {
         if tree.namespace(block).is_empty() {
             return Err(EnvelopeError::Structure("a header without a namespace"));
@@ -195,13 +209,8 @@ fn read_header<'t>(
                     message.message_id = Some(text);
                 }
                 "Action" if !text.is_empty() => message.action = Some(text),
-                // Who waits at another address would never hear of an answer that comes back here.
-                "ReplyTo" if is_elsewhere(tree, block, message.version) => {
-                    return Err(EnvelopeError::Elsewhere("ReplyTo"));
-                }
-                "FaultTo" if is_elsewhere(tree, block, message.version) => {
-                    return Err(EnvelopeError::Elsewhere("FaultTo"));
-                }
+                "ReplyTo" => endpoints.add(tree, block, message.version, |it| &mut it.reply)?,
+                "FaultTo" => endpoints.add(tree, block, message.version, |it| &mut it.fault)?,
                 _ => {}
             }
             continue;
@@ -210,16 +219,75 @@ fn read_header<'t>(
             unknown.push((tree.namespace(block).into(), tree.name(block).chars().take(80).collect()));
         }
     }
-    if unknown.is_empty() { Ok(()) } else { Err(EnvelopeError::MustUnderstand(unknown)) }
+    if !unknown.is_empty() {
+        return Err(EnvelopeError::MustUnderstand(unknown));
+    }
+    message.reply_to = endpoints.elsewhere(message)?;
+    Ok(())
 }
 
-/// True for an endpoint whose address is neither the caller's own connection nor nobody's.
-fn is_elsewhere(tree: &Tree<'_>, endpoint: NodeId, version: Version) -> bool {
-    let own = tree.namespace(endpoint);
-    let is_address = |it: &NodeId| tree.name(*it) == "Address" && tree.namespace(*it) == own;
-    let Some(address) = tree.children(endpoint).find(is_address) else { return false };
-    let address = tree.text(address).trim();
-    is_for_us(tree, endpoint, version) && !address.is_empty() && !SERVED_ADDRESSES.contains(&address)
+/// Where answers are wanted.
+#[derive(Default)]
+struct Endpoints<'t> {
+    reply: Option<&'t str>,
+    fault: Option<&'t str>,
+    version: Option<Addressing>,
+}
+
+impl<'t> Endpoints<'t> {
+    /// Adds an endpoint that is for us: its address.
+    fn add(
+        &mut self,
+        tree: &'t Tree<'_>,
+        endpoint: NodeId,
+        version: Version,
+        place: impl Fn(&mut Self) -> &mut Option<&'t str>,
+    ) -> Result<(), EnvelopeError> {
+        let own = tree.namespace(endpoint);
+        let is = |it: &NodeId, name: &str| tree.name(*it) == name && tree.namespace(*it) == own;
+        let address = tree.children(endpoint).find(|it| is(it, "Address"));
+        let Some(address) = address.map(|it| tree.text(it).trim()).filter(|it| !it.is_empty()) else {
+            return Ok(());
+        };
+        if !is_for_us(tree, endpoint, version) {
+            return Ok(());
+        }
+        if place(self).replace(address).is_some_and(|first| first != address) {
+            return Err(EnvelopeError::Structure("two headers say where the answer goes"));
+        }
+        if SERVED_ADDRESSES.contains(&address) {
+            return Ok(());
+        }
+        if address.len() > LONGEST_ADDRESS {
+            return Err(EnvelopeError::Structure("an address that is too long"));
+        }
+        let is_parameters = |it: NodeId| is(&it, "ReferenceParameters") || is(&it, "ReferenceProperties");
+        if tree.children(endpoint).any(|it| is_parameters(it) && tree.children(it).next().is_some()) {
+            return Err(EnvelopeError::Structure(
+                "an endpoint with reference parameters: an answer can not carry them",
+            ));
+        }
+        self.version = Addressing::of(own);
+        Ok(())
+    }
+
+    /// The address of its own that the answer goes to. Replies and faults go to the same one, with the MessageID by
+    /// which the caller knows what they answer.
+    fn elsewhere(&self, message: &Message<'t>) -> Result<Option<&'t str>, EnvelopeError> {
+        let own = |it: Option<&'t str>| it.filter(|it| !SERVED_ADDRESSES.contains(it));
+        let (reply, fault) = (own(self.reply), own(self.fault));
+        let is_split = match reply {
+            Some(_) => self.fault.is_some() && fault != reply,
+            None => fault.is_some(),
+        };
+        match reply {
+            _ if is_split => Err(EnvelopeError::FaultsElsewhere),
+            Some(_) if message.message_id.is_none() || message.addressing != self.version => Err(
+                EnvelopeError::Structure("a ReplyTo with an address of its own needs a MessageID beside it"),
+            ),
+            reply => Ok(reply),
+        }
+    }
 }
 
 fn must_understand(tree: &Tree<'_>, block: NodeId) -> bool {

@@ -8,7 +8,10 @@ use vestibule_core::{
     tree::extract::Reads,
 };
 
-use super::service::{Route, SoapService};
+use super::{
+    jobs::GET_RESULT,
+    service::{Route, SoapService},
+};
 use crate::{
     contract::model::QName,
     render::{contract_of, own_namespace},
@@ -59,9 +62,21 @@ impl Frontend for SoapFrontend {
                 diagnostics.push("M071", &span, title, "received here");
             }
         }
-        let service = SoapService { name: name.into(), routes, limits: self.limits.clone() };
+        let gives_results = gives_results(&routes);
+        let service = SoapService { name: name.into(), routes, limits: self.limits.clone(), gives_results };
         is_good.then(|| Arc::new(service) as Arc<dyn Service>)
     }
+}
+
+/// True where `GetResult` is offered: some flow gives tickets, and no operation has that name, served or not.
+fn gives_results(routes: &[Route]) -> bool {
+    let is_taken = |it: &Route| {
+        let contract = contract_of(&it.mapping).map(|(contract, _)| contract);
+        *it.operation == *GET_RESULT
+            || *it.root.local == *GET_RESULT
+            || contract.is_some_and(|it| it.operation(Some(GET_RESULT)).is_some())
+    };
+    routes.iter().any(Route::gives_tickets) && !routes.iter().any(is_taken)
 }
 
 /// True where a request may be of both. Where no contract says a namespace, the name alone decides.

@@ -5,6 +5,8 @@ mod content_type;
 mod describe;
 mod envelope;
 mod frontend;
+mod jobs;
+mod offer;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -12,3 +14,4 @@ mod tests;
 pub use answer::{FAULT_NAMESPACE, FAULT_SCHEMA};
 pub(crate) use envelope::is_envelope;
 pub use frontend::SoapFrontend;
+pub use jobs::{JOBS_NAMESPACE, JOBS_SCHEMA};

@@ -1,22 +1,23 @@
 //! One service: requests in, envelopes out.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use vestibule_core::{
     document::{Document, IdempotencyKey},
     fault::{Fault, FaultCode},
     job::{Job, JobId, Reply, ReplyBody},
-    mapping::plan::Mapping,
+    mapping::plan::{Durability, Mapping, Tickets},
     ports::{Call, CallContext, Service, Understood, WireReply, WireRequest},
     tree::{Tree, extract::Reads},
 };
 
 use super::{
-    answer::{self, Manner, Report},
+    answer::{self, Heading, Manner, Report, Sent},
     content_type::ContentType,
     describe,
     envelope::{self, Message, Version},
+    jobs,
 };
 use crate::{
     contract::model::QName,
@@ -36,11 +37,29 @@ pub(super) struct Route {
     pub(super) actions: Vec<String>,
 }
 
+impl Route {
+    /// Its callers may get a ticket instead of a result.
+    pub(super) fn gives_tickets(&self) -> bool {
+        let mapping = &self.mapping;
+        mapping.handling.tickets != Tickets::Never && mapping.durability == Durability::Full
+    }
+
+    /// The WS-Addressing Action of its replies, as WCF and most toolkits make it by default.
+    pub(super) fn reply_action(&self) -> String {
+        match self.actions.first() {
+            Some(action) => format!("{action}Response"),
+            None => format!("{}/{}Response", self.root.namespace.trim_end_matches('/'), self.operation),
+        }
+    }
+}
+
 /// A service of SOAP 1.1 and 1.2.
 pub(super) struct SoapService {
     pub(super) name: Arc<str>,
     pub(super) routes: Vec<Route>,
     pub(super) limits: Limits,
+    /// It answers `GetResult`: some flow gives tickets, and no operation of its own has that name.
+    pub(super) gives_results: bool,
 }
 
 /// What is known when a request is refused.
@@ -74,15 +93,23 @@ impl SoapService {
             };
             let fault = Fault::new(code, error.to_string());
             let manner = Manner { version, addressing: None };
-            answer::fault(manner, None, &Report::of_envelope(&fault, &error, version))
+            answer::fault(manner, Heading::default(), &Report::of_envelope(&fault, &error, version))
         })?;
         let refused = Refused {
             manner: Manner { version, addressing: message.addressing },
             message_id: message.message_id.map(str::to_owned),
         };
+        if self.gives_results && jobs::is_question(&tree, message.payload) {
+            return question(&tree, &message, &refused);
+        }
         let action = request.action.as_deref().map(unquoted).filter(|it| !it.is_empty());
         let action = action.or(content_type.action).or(message.action);
         let route = self.route(&tree, &message, action).map_err(|fault| refused.fault(&fault))?;
+        if message.reply_to.is_some() && !route.gives_tickets() {
+            let fault =
+                Fault::new(FaultCode::NotUnderstood, "this operation is answered on the connection alone");
+            return Err(refused.fault(&fault.at("/Envelope/Header/ReplyTo")));
+        }
         let document = Document {
             bytes: request.body.clone(),
             media_type: content_type.media_type.as_str().into(),
@@ -97,7 +124,7 @@ impl SoapService {
             version: refused.manner.words().into(),
             operation: Arc::clone(&route.operation),
             message_id: message.message_id.map(Into::into),
-            reply_to: None,
+            reply_to: message.reply_to.map(Into::into),
         };
         Ok(Understood::Call(Box::new(Call { flow: route.flow, document, extraction, context })))
     }
@@ -127,16 +154,37 @@ impl SoapService {
     }
 
     /// Canonical JSON, for a mapping that says nothing about its reply.
-    fn as_text(&self, context: &CallContext, bytes: &Bytes) -> Vec<u8> {
-        let route = self.routes.iter().find(|it| it.operation == context.operation && !it.strict_namespace);
+    fn as_text(&self, operation: &str, bytes: &Bytes) -> Vec<u8> {
+        let route = self.routes.iter().find(|it| *it.operation == *operation && !it.strict_namespace);
         let own = format!("urn:vestibule:{}", self.name);
-        let mut out = format!("<{}Response xmlns=\"", context.operation);
+        let mut out = format!("<{operation}Response xmlns=\"");
         write::lossy(&mut out, route.map_or(&own, |it| &it.root.namespace));
         out.push_str("\"><Result>");
         write::lossy(&mut out, &String::from_utf8_lossy(bytes));
-        out.push_str(&format!("</Result></{}Response>", context.operation));
+        out.push_str(&format!("</Result></{operation}Response>"));
         out.into_bytes()
     }
+
+    /// What was written, as XML. `None`: it was refused.
+    fn as_xml<'b>(&self, operation: &str, body: &'b ReplyBody) -> Option<Cow<'b, [u8]>> {
+        match body {
+            ReplyBody::Written { media_type, bytes } if is_xml(media_type) => Some(Cow::Borrowed(bytes)),
+            ReplyBody::Written { bytes, .. } => Some(Cow::Owned(self.as_text(operation, bytes))),
+            ReplyBody::Refused => None,
+        }
+    }
+
+    /// The Action of a reply to this call; empty where it goes back on its connection.
+    fn action(&self, call: &CallContext) -> String {
+        let own = |it: &&Route| call.reply_to.is_some() && it.operation == call.operation;
+        self.routes.iter().find(own).map(Route::reply_action).unwrap_or_default()
+    }
+}
+
+/// The headers of an answer to this call.
+fn heading<'h>(call: &'h CallContext, action: &'h str, ticket: Option<JobId>) -> Heading<'h> {
+    let sent = call.reply_to.as_deref().map(|to| Sent { to, action, ticket });
+    Heading { relates_to: call.message_id.as_deref(), sent }
 }
 
 impl Refused {
@@ -145,8 +193,25 @@ impl Refused {
     }
 
     fn fault(&self, fault: &Fault) -> WireReply {
-        answer::fault(self.manner, self.message_id.as_deref(), &Report::of(fault))
+        let heading = Heading { relates_to: self.message_id.as_deref(), sent: None };
+        answer::fault(self.manner, heading, &Report::of(fault))
     }
+}
+
+/// Reads the request of `GetResult`.
+fn question(tree: &Tree<'_>, message: &Message<'_>, refused: &Refused) -> Result<Understood, WireReply> {
+    if message.reply_to.is_some() {
+        let fault = Fault::new(FaultCode::NotUnderstood, "GetResult is answered on the connection alone");
+        return Err(refused.fault(&fault.at("/Envelope/Header/ReplyTo")));
+    }
+    let ticket = jobs::asked(tree, message.payload).map_err(|fault| refused.fault(&fault))?;
+    let context = CallContext {
+        version: refused.manner.words().into(),
+        operation: jobs::GET_RESULT.into(),
+        message_id: message.message_id.map(Into::into),
+        reply_to: None,
+    };
+    Ok(Understood::GetResult(context, ticket))
 }
 
 /// The version of a message that is not well-formed further on: what its beginning shows.
@@ -176,36 +241,42 @@ impl Service for SoapService {
     }
 
     fn reply(&self, call: &CallContext, reply: &Reply, ticket: JobId) -> WireReply {
-        let (manner, message_id) = (Manner::of(call), call.message_id.as_deref());
-        match &reply.body {
-            ReplyBody::Written { media_type, bytes } if is_xml(media_type) => {
-                answer::reply(manner, message_id, bytes)
-            }
-            ReplyBody::Written { bytes, .. } => answer::reply(manner, message_id, &self.as_text(call, bytes)),
-            ReplyBody::Refused => {
-                let number = reply.findings.len();
-                let findings = if number == 1 { "finding" } else { "findings" };
-                let fault =
-                    Fault::new(FaultCode::Refused, format!("the record was refused: {number} {findings}"));
-                answer::fault(
-                    manner,
-                    message_id,
-                    &Report::refused(&fault, &reply.findings, ticket.to_string()),
-                )
+        let action = self.action(call);
+        let (manner, heading) = (Manner::of(call), heading(call, &action, Some(ticket)));
+        match self.as_xml(&call.operation, &reply.body) {
+            Some(document) => answer::reply(manner, heading, &document),
+            None => {
+                let fault = answer::refusal(&reply.findings);
+                answer::fault(manner, heading, &Report::refused(&fault, &reply.findings, ticket.to_string()))
             }
         }
     }
 
-    fn ticket(&self, call: &CallContext, ticket: JobId, _: Option<&ReplyBody>) -> WireReply {
-        self.fault(call, &Fault::new(FaultCode::Internal, "not built yet").about(ticket))
+    fn ticket(&self, call: &CallContext, ticket: JobId, written: Option<&ReplyBody>) -> WireReply {
+        let manner = Manner::of(call);
+        if call.reply_to.is_some() {
+            // The connection has nothing to say: whoever waits at the other address would take a ticket for the answer.
+            let content_type = manner.version.content_type().into();
+            return WireReply { status: 202, content_type, body: Bytes::new() };
+        }
+        let written = written.and_then(|it| self.as_xml(&call.operation, it));
+        let body = written.unwrap_or_else(|| Cow::Owned(jobs::ticket(ticket).into_bytes()));
+        answer::reply(manner, heading(call, "", None), &body)
     }
 
-    fn result(&self, call: &CallContext, _: Option<&Job>) -> WireReply {
-        self.fault(call, &Fault::new(FaultCode::Internal, "not built yet"))
+    fn result(&self, call: &CallContext, job: Option<&Job>) -> WireReply {
+        let own = job.and_then(|job| {
+            let route = self.routes.iter().find(|it| *it.mapping.name == *job.flow)?;
+            Some((job, route))
+        });
+        let Some((job, route)) = own else { return self.fault(call, &jobs::unknown()) };
+        let document = job.state.reply().and_then(|it| self.as_xml(&route.operation, &it.body));
+        let body = jobs::result(job.id, &job.state, document.as_deref());
+        answer::reply(Manner::of(call), heading(call, "", None), &body)
     }
 
     fn fault(&self, call: &CallContext, fault: &Fault) -> WireReply {
-        answer::fault(Manner::of(call), call.message_id.as_deref(), &Report::of(fault))
+        answer::fault(Manner::of(call), heading(call, "", fault.ticket), &Report::of(fault))
     }
 
     fn describe(&self, address: &str) -> WireReply {
