@@ -123,6 +123,11 @@ pub enum Settlement {
 pub trait Returner: Send + Sync {
     /// What [`Place::returner`] names it by: `amqp broker`, `callback`.
     fn name(&self) -> &str;
+    /// After how many tries that could be tried again a result is undeliverable; `None`: never, as where the other side
+    /// is a broker of ours that will be there again.
+    fn attempts(&self) -> Option<u32> {
+        Some(20)
+    }
     /// Sends each to its place; one result for each, in the same order. `Ok`: the other side has it, durably where it
     /// can say so. A fault's `Recovery` says whether it is worth trying again. Sending one twice is nothing to a receiver
     /// that looks at its message-id.

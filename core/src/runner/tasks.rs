@@ -20,6 +20,8 @@ pub(super) struct Tasks {
     ended: Notify,
     stop: AtomicBool,
     stopped: Notify,
+    closed: AtomicBool,
+    closing: Notify,
 }
 
 impl Tasks {
@@ -32,6 +34,11 @@ impl Tasks {
         });
     }
 
+    /// Counts something as a task for as long as it lives.
+    pub(super) fn alive(self: &Arc<Self>) -> Alive {
+        Alive::new(self)
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
@@ -39,7 +46,9 @@ impl Tasks {
     /// Ends when a drain begins.
     pub(super) async fn draining(&self) {
         loop {
-            let stopped = self.stopped.notified();
+            let mut stopped = std::pin::pin!(self.stopped.notified());
+            // Registered before the look: `notify_waiters` tells only those who wait.
+            stopped.as_mut().enable();
             if self.is_draining() {
                 return;
             }
@@ -47,7 +56,26 @@ impl Tasks {
         }
     }
 
+    /// Sources take nothing more.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.closing.notify_waiters();
+    }
+
+    /// Ends when sources are to take nothing more.
+    pub(super) async fn closed(&self) {
+        loop {
+            let mut closing = std::pin::pin!(self.closing.notified());
+            closing.as_mut().enable();
+            if self.closed.load(Ordering::Acquire) {
+                return;
+            }
+            closing.await;
+        }
+    }
+
     pub(super) async fn drain(&self, within: Duration) -> bool {
+        self.close();
         self.stop.store(true, Ordering::Release);
         self.stopped.notify_waiters();
         timeout(within, self.all_ended()).await.is_ok()
@@ -55,7 +83,8 @@ impl Tasks {
 
     async fn all_ended(&self) {
         loop {
-            let ended = self.ended.notified();
+            let mut ended = std::pin::pin!(self.ended.notified());
+            ended.as_mut().enable();
             if self.alive.load(Ordering::Acquire) == 0 {
                 return;
             }
@@ -65,7 +94,7 @@ impl Tasks {
 }
 
 /// Counts a task for as long as it lives, panics included.
-struct Alive(Arc<Tasks>);
+pub(super) struct Alive(Arc<Tasks>);
 
 impl Alive {
     fn new(tasks: &Arc<Tasks>) -> Self {

@@ -18,29 +18,53 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) enum Landing {
     Replied(Arc<Reply>),
-    Failed(FaultCode, Recovery, Arc<str>),
+    /// What is said while a person decides.
+    Held(Arc<Reply>),
+    Failed {
+        code: FaultCode,
+        recovery: Recovery,
+        message: Arc<str>,
+        /// The job is not at its end: it is tried again.
+        goes_on: bool,
+    },
+}
+
+/// What somebody who waited gets.
+#[derive(Debug)]
+pub(super) enum Landed {
+    /// The result.
+    Replied(Arc<Reply>),
+    /// What is said while a person decides.
+    Held(Arc<Reply>),
+    /// It failed, and is tried again.
+    GoesOn(Fault),
 }
 
 impl Landing {
-    pub(super) fn failed(fault: &Fault) -> Self {
-        Self::Failed(fault.code, fault.recovery, fault.message.as_str().into())
+    pub(super) fn failed(fault: &Fault, goes_on: bool) -> Self {
+        let message = fault.message.as_str().into();
+        Self::Failed { code: fault.code, recovery: fault.recovery, message, goes_on }
     }
 
     /// Bytes that it holds, roughly.
     fn weight(&self) -> usize {
         match self {
-            Self::Replied(reply) => match &reply.body {
+            Self::Replied(reply) | Self::Held(reply) => match &reply.body {
                 ReplyBody::Written { bytes, .. } => bytes.len().saturating_add(reply.findings.len() * 256),
                 ReplyBody::Refused => reply.findings.len() * 256,
             },
-            Self::Failed(_, _, message) => message.len(),
+            Self::Failed { message, .. } => message.len(),
         }
     }
 
-    pub(super) fn into_result(self) -> Result<Arc<Reply>, Fault> {
+    fn into_landed(self) -> Result<Landed, Fault> {
         match self {
-            Self::Replied(reply) => Ok(reply),
-            Self::Failed(code, recovery, message) => Err(Fault::new(code, &*message).recovery(recovery)),
+            Self::Replied(reply) => Ok(Landed::Replied(reply)),
+            Self::Held(reply) => Ok(Landed::Held(reply)),
+            Self::Failed { code, recovery, message, goes_on } => {
+                let fault = Fault::new(code, &*message).recovery(recovery);
+                if goes_on { Ok(Landed::GoesOn(fault)) } else { Err(fault) }
+            }
         }
     }
 }
@@ -90,10 +114,10 @@ impl Drop for Working {
 }
 
 /// Waits for the end of a job. A worker that vanished without a word (a panic) is an internal fault.
-pub(super) async fn landed(mut watcher: Watcher) -> Result<Arc<Reply>, Fault> {
+pub(super) async fn landed(mut watcher: Watcher) -> Result<Landed, Fault> {
     // Cancel-safe: `wait_for` only reads.
     match watcher.wait_for(Option::is_some).await.map(|seen| seen.clone()) {
-        Ok(Some(landing)) => landing.into_result(),
+        Ok(Some(landing)) => landing.into_landed(),
         Ok(None) | Err(_) => {
             Err(Fault::new(FaultCode::Internal, "the work on this document ended without a result"))
         }
@@ -212,8 +236,8 @@ fn refused(watcher: &Watcher) -> bool {
 
 fn failed(watcher: &Watcher) -> bool {
     match &*watcher.borrow() {
-        Some(Landing::Failed(..)) => true,
-        Some(Landing::Replied(_)) => false,
+        Some(Landing::Failed { .. }) => true,
+        Some(Landing::Replied(_) | Landing::Held(_)) => false,
         None => watcher.has_changed().is_err(),
     }
 }

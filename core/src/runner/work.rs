@@ -1,20 +1,21 @@
-//! One document on its way, and who waits for it.
+//! One document on its way.
 
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout_at},
-};
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
 
-use super::waiting::{Watcher, landed};
+use super::served::Served;
 use crate::{
     document::{Document, Hash, IdempotencyKey},
     fault::{Fault, FaultCode, Recovery},
     finding::Outcome,
-    flow::{Ended, Flow, Progress},
-    job::{JobId, JobState, NewJob, Reply, Submission, Suspension},
+    flow::{Ended, Flow, Progress, Save},
+    job::{
+        Checkpoint, Claimed, Decision, Delivery, Job, JobId, JobState, Lease, NewJob, ReturnAddress, Start,
+        Submission,
+    },
     ports::{Extraction, JobStore},
 };
 
@@ -23,19 +24,79 @@ pub(super) const CORRECTIONS: u32 = 100;
 
 /// One document on its way.
 pub(super) struct Work {
-    pub(super) flow: Arc<Flow>,
-    pub(super) document: Document,
-    pub(super) extraction: Extraction,
-    pub(super) until: Instant,
+    pub served: Arc<Served>,
+    pub document: Document,
+    pub extraction: Extraction,
+    pub fingerprint: Hash,
+    /// When its caller is gone; `None`: nobody waits, and its time begins with the work.
+    pub until: Option<Instant>,
     /// The key, where the mapping's `key` made it and not the caller.
-    pub(super) own_key: Option<IdempotencyKey>,
-    /// Held for as long as the work lasts: it bounds how much is under way.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub own_key: Option<IdempotencyKey>,
+    pub order: Option<Arc<str>>,
+    pub return_to: Option<ReturnAddress>,
+    pub accepted: Timestamp,
+    pub attempt: u32,
+    pub decisions: Vec<Decision>,
+    pub saved: Vec<Checkpoint>,
 }
 
 impl Work {
-    pub(super) fn fingerprint(&self) -> Hash {
-        self.extraction.payload.unwrap_or_else(|| self.document.digest())
+    /// A document that was just received and read.
+    pub(super) fn received(
+        served: &Arc<Served>,
+        mut document: Document,
+        extraction: Extraction,
+        return_to: Option<ReturnAddress>,
+    ) -> Self {
+        let own_key = if document.key.is_none() { served.flow.key_of(&extraction) } else { None };
+        if own_key.is_some() {
+            document.key.clone_from(&own_key);
+        }
+        Self {
+            order: served.flow.order_of(&extraction),
+            fingerprint: extraction.payload.unwrap_or_else(|| document.digest()),
+            return_to: served.return_to(return_to),
+            served: Arc::clone(served),
+            document,
+            extraction,
+            until: None,
+            own_key,
+            accepted: Timestamp::now(),
+            attempt: 1,
+            decisions: Vec::new(),
+            saved: Vec::new(),
+        }
+    }
+
+    /// A job of the store, and the right to end it.
+    pub(super) fn claimed(served: &Arc<Served>, claimed: Claimed, extraction: Extraction) -> (Lease, Self) {
+        let Claimed { lease, job, checkpoints } = claimed;
+        let work = Self {
+            served: Arc::clone(served),
+            extraction,
+            // It was submitted before: nothing asks for it again.
+            fingerprint: Hash([0; 32]),
+            until: None,
+            own_key: None,
+            attempt: attempts(&job.state),
+            document: job.document,
+            order: job.order,
+            return_to: job.return_to,
+            accepted: job.accepted,
+            decisions: job.decisions,
+            saved: checkpoints,
+        };
+        (lease, work)
+    }
+
+    /// The job to submit for it.
+    pub(super) fn job(&self, id: JobId, start: Start) -> NewJob {
+        NewJob {
+            start,
+            order: self.order.clone(),
+            return_to: self.return_to.clone(),
+            ..NewJob::new(id, Arc::clone(self.served.name()), self.document.clone(), self.fingerprint)
+        }
     }
 
     /// Takes the key of the next document after so many refused ones: who corrects a refused claim sends it under the
@@ -48,23 +109,57 @@ impl Work {
     }
 
     /// The pipeline, with a little of the time kept back to store and send what it gave.
-    pub(super) async fn run(self, ticket: JobId) -> Result<Reply, Fault> {
-        let reserve = (self.flow.mapping.deadline / 20).min(Duration::from_millis(200));
-        let Self { flow, document, extraction, until, permit, .. } = self;
-        let running = flow.run(&document, extraction, Progress::fresh(ticket, until - reserve));
+    pub(super) async fn run(&mut self, ticket: JobId, save: Option<&dyn Save>) -> Result<Ended, Fault> {
+        let flow = Arc::clone(&self.served.flow);
+        let reserve = (flow.mapping.deadline / 20).min(Duration::from_millis(200));
+        let until = self.until.unwrap_or_else(|| Instant::now() + flow.mapping.deadline);
+        let progress = Progress {
+            ticket,
+            deadline: until - reserve,
+            decisions: &self.decisions,
+            saved: std::mem::take(&mut self.saved),
+            save,
+        };
+        let running = flow.run(&self.document, std::mem::take(&mut self.extraction), progress);
         // What a panic leaves behind is dropped with the future; flows share nothing that it could have broken.
-        let result = AssertUnwindSafe(running).catch_unwind().await;
-        drop(permit);
-        let result = result.map(|it| {
-            it.map(|ended| match ended {
-                Ended::Reply(reply) | Ended::Review(Suspension { reply, .. }) => reply,
-            })
-        });
-        result.unwrap_or_else(|_| {
+        AssertUnwindSafe(running).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(job = %ticket, flow = %flow.mapping.name, "the work on a document panicked");
             let fault = Fault::new(FaultCode::Internal, "the work on this document ended without a result");
             Err(fault.recovery(Recovery::Retry))
         })
+    }
+
+    /// The job as it stands at its end, to be handed back.
+    pub(super) fn into_finished(self, id: JobId, state: JobState) -> Job {
+        let now = Timestamp::now();
+        Job {
+            id,
+            flow: Arc::clone(self.served.name()),
+            document: self.document,
+            state,
+            accepted: self.accepted,
+            changed: now,
+            order: self.order,
+            return_to: self.return_to,
+            delivery: Delivery::Due { attempt: 0, not_before: now },
+            decisions: self.decisions,
+        }
+    }
+}
+
+/// Reads a document. A reader that panics has met a document that it will never read.
+pub(super) fn read(flow: &Flow, document: &Document) -> Result<Extraction, Fault> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| flow.extract(document))).unwrap_or_else(|_| {
+        tracing::error!(flow = %flow.mapping.name, "the reader of a document panicked");
+        Err(Fault::new(FaultCode::Internal, "the reader of this document ended without a result"))
+    })
+}
+
+/// How often a job was tried.
+pub(super) fn attempts(state: &JobState) -> u32 {
+    match state {
+        JobState::Leased { attempt } | JobState::Queued { attempt, .. } => *attempt,
+        _ => 1,
     }
 }
 
@@ -72,30 +167,30 @@ impl Work {
 pub(super) async fn submit(
     store: &dyn JobStore,
     id: JobId,
-    mut work: Work,
-) -> Result<(Submission, Work), Fault> {
+    start: Start,
+    work: &mut Work,
+) -> Result<Submission, Fault> {
     let mut refused = 0_u32;
-    let fingerprint = work.fingerprint();
     loop {
-        let job = NewJob::new(id, Arc::clone(&work.flow.mapping.name), work.document.clone(), fingerprint);
-        let submission = within(work.until, store.submit(job)).await?;
+        let submission = store.submit(work.job(id, start)).await?;
         refused = refused.saturating_add(1);
-        let is_closed = match &submission {
-            Submission::Accepted(_) | Submission::Queued(_) => false,
-            // Without a result there is nothing to give twice: the document may be sent again.
-            Submission::Known(job) => matches!(job.state, JobState::Dead { .. }),
-            Submission::Conflict(other) => {
-                let before = within(work.until, store.find(*other)).await?;
-                before.is_some_and(|job| match &job.state {
-                    JobState::Dead { .. } => true,
-                    state => state.reply().is_some_and(|reply| reply.outcome == Outcome::Reject),
-                })
-            }
-        };
-        if !is_closed || !work.succeed(refused) {
-            return Ok((submission, work));
+        if !is_closed(store, &submission).await? || !work.succeed(refused) {
+            return Ok(submission);
         }
     }
+}
+
+/// Whether what stands under the key was refused or given up: then the next document may take its place.
+async fn is_closed(store: &dyn JobStore, submission: &Submission) -> Result<bool, Fault> {
+    Ok(match submission {
+        Submission::Accepted(_) | Submission::Queued(_) => false,
+        // Without a result there is nothing to give twice: the document may be sent again.
+        Submission::Known(job) => matches!(job.state, JobState::Dead { .. }),
+        Submission::Conflict(other) => store.find(*other).await?.is_some_and(|job| match &job.state {
+            JobState::Dead { .. } => true,
+            state => state.reply().is_some_and(|reply| reply.outcome == Outcome::Reject),
+        }),
+    })
 }
 
 /// The result, or a fault once the time is over.
@@ -108,15 +203,13 @@ pub(super) async fn within<T>(
     })
 }
 
-pub(super) async fn wait(watcher: Watcher, until: Instant, id: JobId) -> Result<Arc<Reply>, Fault> {
-    timeout_at(until, landed(watcher)).await.unwrap_or_else(|_| Err(late(id)))
-}
-
 pub(super) fn late(id: JobId) -> Fault {
     Fault::new(FaultCode::Deadline, format!("no result inside the deadline; the ticket is {id}"))
         .recovery(Recovery::Retry)
+        .about(id)
 }
 
 pub(super) fn conflict(id: JobId) -> Fault {
     Fault::new(FaultCode::KeyConflict, format!("the key belongs to the job {id}, which has another document"))
+        .about(id)
 }

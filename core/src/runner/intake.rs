@@ -1,0 +1,369 @@
+//! Sources: documents that arrive by themselves. Each is open for as long as it works, and opened anew when it does not.
+
+use std::{
+    future::{Future, pending},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Runner,
+    backoff::Doubling,
+    ending::cause,
+    figures::Pulse,
+    outbox::LONGEST,
+    served::Served,
+    waiting::Working,
+    work::{Work, read, submit},
+};
+use crate::{
+    document::Document,
+    fault::{Fault, FaultCode, Recovery},
+    flow::may_be_retried,
+    job::{JobId, JobState, Lease, ReturnAddress, Start, Submission},
+    ports::{Extraction, Intake, JobStore, Receipt, Received, Settlement, Source},
+};
+
+/// Most documents of a source that are made durable together.
+const BATCH: usize = 256;
+/// Pauses between two tries to open a source.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// Pauses between two tries to store what was received.
+const RESUBMIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// How often it is looked whether a flow that takes no work does so again.
+const SHEDDING: Duration = Duration::from_millis(500);
+/// A connection that lasted so long was a good one: the next pause is the first again.
+const GOOD: Duration = Duration::from_secs(10);
+/// After so many documents others have their turn.
+const BREATH: usize = 32;
+
+pub(super) type Settled = Vec<(Receipt, Settlement)>;
+type Accepting<'a> = Pin<Box<dyn Future<Output = Settled> + Send + 'a>>;
+
+/// Why an open source is left.
+enum Left {
+    /// The process takes nothing more.
+    Closed,
+    /// It does not work any more.
+    Over(Fault),
+}
+
+impl Runner {
+    /// Keeps a source open for as long as the process takes documents. What happens is said once, not once a try.
+    pub(super) async fn supervise(self: Arc<Self>, at: usize) {
+        let Some((fed, pulse)) = self.sources.get(at) else { return };
+        let Some(served) = self.served.get(fed.flow) else { return };
+        let mut pauses = Doubling::new(REOPEN.0, REOPEN.1);
+        let mut is_known_down = false;
+        loop {
+            let began = tokio::time::Instant::now();
+            // Cancel-safe: an intake that is not used is dropped, and what it received is delivered again.
+            let opened = tokio::select! {
+                opened = open(fed.source.as_ref()) => opened,
+                () = self.tasks.closed() => return,
+            };
+            let fault = match opened {
+                Ok(mut intake) => {
+                    tracing::info!(source = fed.source.name(), flow = %served.name(), "a source is open");
+                    pulse.is_up.store(true, Ordering::Relaxed);
+                    pulse.opened.one();
+                    is_known_down = false;
+                    let left = self.drink(intake.as_mut(), served, pulse).await;
+                    pulse.is_up.store(false, Ordering::Relaxed);
+                    if began.elapsed() >= GOOD {
+                        pauses.reset();
+                    }
+                    match left {
+                        Left::Closed => return,
+                        Left::Over(fault) => fault,
+                    }
+                }
+                Err(fault) => fault,
+            };
+            if !std::mem::replace(&mut is_known_down, true) {
+                let source = fed.source.name();
+                tracing::warn!(source, flow = %served.name(), %fault, cause = cause(&fault), "a source is down; it is opened again");
+            }
+            // Cancel-safe: both only wait.
+            tokio::select! { () = sleep(pauses.pause()) => {}, () = self.tasks.closed() => return }
+        }
+    }
+
+    /// Takes documents from an open source. While one batch is made durable, the next is received; batches are stored in
+    /// their order.
+    async fn drink(self: &Arc<Self>, intake: &mut dyn Intake, served: &Arc<Served>, pulse: &Pulse) -> Left {
+        let store = self.store.clone().filter(|_| served.is_durable());
+        let (sender, mut settled) = mpsc::channel::<(Receipt, Settlement)>(BATCH);
+        let mut accepting: Option<Accepting<'_>> = None;
+        let mut waiting: Option<Vec<Received>> = None;
+        let mut is_closed = false;
+        let mut room = 0;
+        loop {
+            if accepting.is_none()
+                && let Some(batch) = waiting.take()
+            {
+                accepting = Some(match &store {
+                    Some(store) => Box::pin(self.accept(store, served, batch)),
+                    None => Box::pin(self.start_unkept(served, batch, &sender)),
+                });
+            }
+            // All of them are given back: the receiver's own sender is the last.
+            let is_idle = accepting.is_none() && sender.strong_count() == 1 && settled.is_empty();
+            if is_closed && is_idle {
+                return Left::Closed;
+            }
+            let takes = waiting.is_none() && !is_closed;
+            let mut batch = Vec::new();
+            // Cancel-safe: `next` keeps what it did not hand over, `accepting` is kept outside, a channel loses nothing.
+            let result = tokio::select! {
+                biased;
+                () = self.tasks.closed(), if !is_closed => { is_closed = true; Ok(()) }
+                done = poll(&mut accepting) => { accepting = None; intake.settle(done).await }
+                _ = settled.recv_many(&mut batch, BATCH) => intake.settle(batch).await,
+                free = room_of(served), if takes && room == 0 => { room = free; Ok(()) }
+                next = intake.next(room.min(BATCH)), if takes && room > 0 => next.map(|batch| {
+                    pulse.received.add(u64::try_from(batch.len()).unwrap_or(0));
+                    waiting = Some(batch);
+                    room = 0;
+                }),
+                () = sleep(SHEDDING), if is_closed => Ok(()),
+            };
+            if let Err(fault) = result {
+                // What is being stored is stored; its sender is not told, and delivers it again to no effect.
+                if let Some(accepting) = accepting {
+                    accepting.await;
+                }
+                return Left::Over(fault);
+            }
+        }
+    }
+
+    /// Makes documents durable, in their order, and begins to work on them. A document that can not be stored now stays
+    /// unsettled until it can be.
+    async fn accept(
+        self: &Arc<Self>,
+        store: &Arc<dyn JobStore>,
+        served: &Arc<Served>,
+        batch: Vec<Received>,
+    ) -> Settled {
+        let mut ones = Vec::with_capacity(batch.len());
+        for (at, received) in batch.into_iter().enumerate() {
+            ones.push(self.arrive(served, received));
+            if at % BREATH == BREATH - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let Some(submissions) = self.submit_batch(store, &ones).await else { return Vec::new() };
+        let mut settled = Vec::with_capacity(ones.len());
+        for (one, submission) in ones.into_iter().zip(submissions) {
+            if let Some(one) = self.accepted(store, one, submission).await {
+                settled.push(one);
+            }
+        }
+        settled
+    }
+
+    fn arrive(&self, served: &Arc<Served>, received: Received) -> Arrived {
+        let Received { document, return_to, receipt, .. } = received;
+        let (extraction, defect) = match read(&served.flow, &document) {
+            Ok(extraction) => (extraction, None),
+            Err(fault) => (Extraction::default(), Some(fault)),
+        };
+        let id = JobId::fresh();
+        let mut work = Work::received(served, document, extraction, return_to);
+        if defect.is_some() {
+            // What was not read has no order and no key of its own.
+            (work.order, work.own_key) = (None, None);
+        }
+        Arrived { id, work, defect, receipt, working: self.under_way.begin(id) }
+    }
+
+    /// `None`: the process ends before the store took them.
+    async fn submit_batch(
+        &self,
+        store: &Arc<dyn JobStore>,
+        ones: &[Arrived],
+    ) -> Option<Vec<Result<Submission, Fault>>> {
+        let mut pauses = Doubling::new(RESUBMIT.0, RESUBMIT.1);
+        let mut is_known = false;
+        loop {
+            let jobs = ones.iter().map(|it| it.work.job(it.id, Start::Now)).collect();
+            match store.submit_all(jobs).await {
+                Ok(submissions) => return Some(submissions),
+                Err(fault) if !std::mem::replace(&mut is_known, true) => {
+                    tracing::error!(%fault, cause = cause(&fault), documents = ones.len(), "what a source received could not be stored; it is tried again");
+                }
+                Err(_) => {}
+            }
+            // Cancel-safe: both only wait. What is not settled is delivered again.
+            tokio::select! { () = sleep(pauses.pause()) => {}, () = self.tasks.draining() => return None }
+        }
+    }
+
+    /// What became of one document; `None`: its sender is to deliver it again.
+    async fn accepted(
+        self: &Arc<Self>,
+        store: &Arc<dyn JobStore>,
+        mut one: Arrived,
+        submission: Result<Submission, Fault>,
+    ) -> Option<(Receipt, Settlement)> {
+        let tally = &Arc::clone(&one.work.served).tally;
+        let submission = self.settle_key(store, &mut one, submission).await?;
+        match submission {
+            Ok(Submission::Accepted(lease)) => {
+                tally.accepted.one();
+                Some((one.begin(self, store, lease), Settlement::Accepted))
+            }
+            Ok(Submission::Queued(_)) => {
+                self.queued(&one.work.served);
+                Some((one.receipt, Settlement::Accepted))
+            }
+            Ok(Submission::Known(_)) => {
+                tally.duplicates.one();
+                Some((one.receipt, Settlement::Accepted))
+            }
+            Ok(Submission::Conflict(other)) => {
+                // Nobody waits who could be told: it becomes a job without a key, which an operator sees.
+                tally.conflicts.one();
+                let message = format!("the key belongs to the job {other}, which has another document");
+                one.defect = Some(Fault::new(FaultCode::KeyConflict, message));
+                (one.work.document.key, one.work.own_key, one.work.order) = (None, None, None);
+                let lease = self.insist(store, &one).await?;
+                let Some(lease) = lease else { return Some((one.receipt, Settlement::Accepted)) };
+                Some((one.begin(self, store, lease), Settlement::Accepted))
+            }
+            Err(fault) => {
+                tally.failed(&fault);
+                let settlement = Settlement::DeadLetter { cause: fault.to_string(), findings: Vec::new() };
+                Some((one.receipt, settlement))
+            }
+        }
+    }
+
+    /// Where the store refused this document alone for a moment, or the mapping's own key has a successor, it is submitted
+    /// again. `None`: the process ends first.
+    async fn settle_key(
+        &self,
+        store: &Arc<dyn JobStore>,
+        one: &mut Arrived,
+        mut submission: Result<Submission, Fault>,
+    ) -> Option<Result<Submission, Fault>> {
+        let mut pauses = Doubling::new(RESUBMIT.0, RESUBMIT.1);
+        if matches!(submission, Ok(Submission::Known(_) | Submission::Conflict(_)))
+            && one.work.own_key.is_some()
+        {
+            submission = submit(store.as_ref(), one.id, Start::Now, &mut one.work).await;
+        }
+        loop {
+            match &submission {
+                Err(fault) if may_be_retried(fault) => {
+                    tracing::warn!(%fault, "a document could not be stored; it is tried again");
+                }
+                // A try that failed may have stored it all the same: then it is claimed once its lease has run out.
+                Err(_) => match store.find(one.id).await {
+                    Ok(Some(_)) => return Some(Ok(Submission::Queued(one.id))),
+                    Ok(None) => return Some(submission),
+                    Err(_) => {}
+                },
+                Ok(_) => return Some(submission),
+            }
+            // Cancel-safe: both only wait.
+            tokio::select! { () = sleep(pauses.pause()) => {}, () = self.tasks.draining() => return None }
+            submission = submit(store.as_ref(), one.id, Start::Now, &mut one.work).await;
+        }
+    }
+
+    /// Submits a document without a key until it is stored. The outer `None`: the process ends first; the inner one: it
+    /// is stored, and somebody else has its lease.
+    async fn insist(&self, store: &Arc<dyn JobStore>, one: &Arrived) -> Option<Option<Lease>> {
+        let mut pauses = Doubling::new(RESUBMIT.0, RESUBMIT.1);
+        loop {
+            match store.submit(one.work.job(one.id, Start::Now)).await {
+                Ok(Submission::Accepted(lease)) => return Some(Some(lease)),
+                Ok(_) => return Some(None),
+                Err(fault) if !may_be_retried(&fault) && matches!(store.find(one.id).await, Ok(Some(_))) => {
+                    return Some(None);
+                }
+                Err(fault) => tracing::warn!(%fault, "a document could not be stored; it is tried again"),
+            }
+            // Cancel-safe: both only wait.
+            tokio::select! { () = sleep(pauses.pause()) => {}, () = self.tasks.draining() => return None }
+        }
+    }
+}
+
+/// A document of a source, read as far as it can be.
+struct Arrived {
+    id: JobId,
+    work: Work,
+    /// Why there is nothing to work on.
+    defect: Option<Fault>,
+    receipt: Receipt,
+    working: Working,
+}
+
+impl Arrived {
+    /// It is durable: the work on it begins, or ends where there is none.
+    fn begin(self, runner: &Arc<Runner>, store: &Arc<dyn JobStore>, lease: Lease) -> Receipt {
+        let Self { id, work, defect, receipt, working } = self;
+        let (runner, store) = (Arc::clone(runner), Arc::clone(store));
+        let tasks = Arc::clone(&runner.tasks);
+        let Some(fault) = defect else {
+            tasks.spawn(async move { runner.work_in_turn(store, lease, work, None, working).await });
+            return receipt;
+        };
+        tasks.spawn(async move {
+            let served = Arc::clone(&work.served);
+            let job = work.into_finished(id, JobState::Leased { attempt: 1 });
+            runner.give_up(&store, &served, lease, job, &fault).await;
+            drop(working);
+        });
+        receipt
+    }
+}
+
+async fn open(source: &dyn Source) -> Result<Box<dyn Intake>, Fault> {
+    timeout(LONGEST, source.open()).await.unwrap_or_else(|_| {
+        Err(Fault::new(FaultCode::Unavailable, "the source did not open in time").recovery(Recovery::Retry))
+    })
+}
+
+/// What was accepted, once it is; for ever where there is nothing to accept.
+async fn poll(accepting: &mut Option<Accepting<'_>>) -> Settled {
+    match accepting {
+        Some(accepting) => accepting.await,
+        None => pending().await,
+    }
+}
+
+/// How much the flow takes, once it takes something. Holds nothing while the source has nothing.
+async fn room_of(served: &Served) -> usize {
+    loop {
+        if served.is_shedding() || served.starts_in_time().is_err() {
+            sleep(SHEDDING).await;
+            continue;
+        }
+        if served.lane.room() > 0 && served.lane.waiting() == 0 {
+            return served.lane.room();
+        }
+        // A turn is a turn, also where more callers came after it.
+        drop(served.lane.seat().await);
+        return served.lane.room().max(1);
+    }
+}
+
+/// The document of a source as the work on it, for flows that keep nothing.
+pub(super) fn unkept(
+    served: &Arc<Served>,
+    document: Document,
+    return_to: Option<ReturnAddress>,
+) -> Result<Work, Fault> {
+    let extraction = read(&served.flow, &document)?;
+    Ok(Work::received(served, document, extraction, return_to))
+}
