@@ -18,6 +18,7 @@ use super::{
 use crate::{
     fault::{Fault, FaultCode, Recovery},
     gate::Admitted,
+    job::Checkpoint,
     mapping::plan::{Ask, Fallback, Mapping},
     mask::Masking,
     ports::Model,
@@ -26,6 +27,9 @@ use crate::{
 
 /// Least and most time kept back for the fallback list and the reply; between them it is a twentieth of the deadline.
 const RESERVE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+/// Who answered where the mapping itself did.
+const FIXED: &str = "fallback:answer";
 
 /// The way of one flow to its models. Built once from a compiled mapping; shared by all its calls.
 pub struct Asker {
@@ -125,7 +129,43 @@ impl Asker {
                 return Ok(journal.into_asked(won.checked, station.model.name().into()));
             }
         }
-        self.fall_back(&question, deadline, journal).await
+        match self.fall_back(&question, deadline, &mut journal, &|_| true).await {
+            Some((checked, answered_by)) => Ok(journal.into_asked(checked, answered_by)),
+            None => Err(journal.into_fault()),
+        }
+    }
+
+    /// The first answer of the fallback list alone that fits.
+    pub async fn ask_fallback(
+        &self,
+        mapping: &Mapping,
+        input: &Admitted,
+        now: Timestamp,
+        deadline: Instant,
+        fits: &(dyn Fn(&Record) -> bool + Send + Sync),
+    ) -> Result<Option<Asked>, Fault> {
+        let ask = asked_by(mapping)?;
+        let question = Question::new(mapping, ask, input, &self.masking, self.template.as_ref(), now, "");
+        let mut journal = Journal::default();
+        let answer = self.fall_back(&question, deadline, &mut journal, fits).await;
+        Ok(answer.map(|(checked, answered_by)| journal.into_asked(checked, answered_by)))
+    }
+
+    /// The fixed answers of the fallback list: for a record that no model may see.
+    pub fn fixed_answers(&self) -> impl Iterator<Item = Asked> + '_ {
+        self.fallback.iter().filter_map(|step| match step {
+            Step::Answer(checked) => {
+                Some(Journal::default().into_asked(Checked::clone(checked), FIXED.into()))
+            }
+            Step::Cached(_) | Step::Rules { .. } => None,
+        })
+    }
+
+    /// An answer that was saved, read and checked again; `None` where it is no answer any more.
+    pub fn restore(&self, saved: &Checkpoint) -> Option<Asked> {
+        let Checked { raw, record } = self.check.read(saved.answer.clone()).ok()?;
+        let (answered_by, usage) = (saved.answered_by.clone(), saved.usage);
+        Some(Asked { answer: record, raw, answered_by, usage, attempts: Vec::new() })
     }
 
     /// The prompt as a remote model would get it, masked; `None` where the flow has no prompt.
@@ -155,28 +195,23 @@ impl Asker {
         &self,
         question: &Question<'_>,
         deadline: Instant,
-        mut journal: Journal,
-    ) -> Result<Asked, Fault> {
+        journal: &mut Journal,
+        fits: &(dyn Fn(&Record) -> bool + Send + Sync),
+    ) -> Option<(Checked, Box<str>)> {
         for step in &self.fallback {
-            match step {
-                Step::Cached(age) => {
-                    if let Some(checked) = self.recall(question, *age) {
-                        return Ok(journal.into_asked(checked, "fallback:cached".into()));
-                    }
-                }
+            let (checked, answered_by) = match step {
+                Step::Cached(age) => (self.recall(question, *age), "fallback:cached".into()),
                 Step::Rules { path, station } => {
-                    if let Some(won) =
-                        station.ask(question, self.route.len(), &self.check, deadline, &mut journal).await
-                    {
-                        return Ok(journal.into_asked(won.checked, format!("fallback:rules {path}").into()));
-                    }
+                    let won = station.ask(question, self.route.len(), &self.check, deadline, journal).await;
+                    (won.map(|it| it.checked), format!("fallback:rules {path}").into())
                 }
-                Step::Answer(checked) => {
-                    return Ok(journal.into_asked(Checked::clone(checked), "fallback:answer".into()));
-                }
+                Step::Answer(checked) => (Some(Checked::clone(checked)), FIXED.into()),
+            };
+            if let Some(checked) = checked.filter(|it| fits(&it.record)) {
+                return Some((checked, answered_by));
             }
         }
-        Err(journal.into_fault())
+        None
     }
 
     /// The remembered answer of a remote model to what it would be asked now.

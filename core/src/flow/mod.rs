@@ -1,9 +1,9 @@
 //! One pipeline: extract, interpret, gate, ask, check the answer, render. Sync, async and batch differ only in who
 //! waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
-use futures_util::{StreamExt, future::BoxFuture, stream};
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -21,16 +21,16 @@ use crate::{
     rule::{Root, Slot},
 };
 
+mod answers;
 mod reply;
+mod round;
 mod writer;
 pub mod written;
 
-use self::reply::{Decided, Draft};
-
-/// How many records of a document are asked about at once.
-const SIDE_BY_SIDE: usize = 8;
-/// After so many records others have their turn.
-const BREATH: usize = 64;
+use self::{
+    reply::{Draft, Finished, says_outcome},
+    round::{Round, Saved},
+};
 
 /// A mapping with everything it needs to run. Compiled once, shared by all calls.
 pub struct Flow {
@@ -187,22 +187,46 @@ impl Flow {
         extraction: Extraction,
         progress: Progress<'_>,
     ) -> Result<Ended, Fault> {
-        let Progress { ticket, deadline, .. } = progress;
+        let Progress { ticket, deadline, decisions, saved, save } = progress;
         let form = self.form(document)?;
-        let judgement = gate::judge(&self.mapping, document, extraction);
+        let judgement = gate::judge_again(&self.mapping, document, extraction, decisions);
         let mut draft = Draft::new(&self.mapping, document, ticket, judgement.trailer, judgement.tally);
+        saved.iter().for_each(|it| draft.usage.add(it.usage));
         draft.remark(judgement.remarks);
-        let deciding = judgement.verdicts.into_iter().map(|verdict| self.decide(document, verdict, deadline));
-        let mut decided = stream::iter(deciding).buffered(SIDE_BY_SIDE);
-        while let Some(one) = decided.next().await {
-            draft.add(one)?;
-            if draft.len().is_multiple_of(BREATH) {
-                // A long document whose model is inside the process never waits by itself.
-                tokio::task::yield_now().await;
+        let round = Round {
+            mapping: &self.mapping,
+            asker: self.asker.as_ref(),
+            document,
+            ticket,
+            deadline,
+            save: save.filter(|_| judgement.verdicts.len() > 1),
+            saved: Saved::of(saved),
+            // Without a `return` the reply is our own JSON, which says everything.
+            is_mute: self.mapping.back.as_ref().is_some_and(|back| !says_outcome(&back.write)),
+            is_over: AtomicBool::new(false),
+        };
+        for one in round.ask_all(judgement.verdicts, judgement.ruled).await? {
+            draft.add(one);
+        }
+        draft.judge_answers();
+        draft.end(self.asker.as_ref(), deadline).await?;
+        let Finished { reply, waits, unsaved } =
+            draft.finish(form.renderer.as_deref(), form.format.media_type())?;
+        if !waits {
+            return Ok(Ended::Reply(reply));
+        }
+        if let Some(save) = save {
+            for answer in unsaved {
+                save.save(answer).await?;
             }
         }
-        drop(decided);
-        draft.finish(form.renderer.as_deref(), form.format.media_type()).map(Ended::Reply)
+        Ok(Ended::Review(Suspension { reply, until: self.review_until(document) }))
+    }
+
+    /// When the time of the reviewers is over. It begins when the document is put to them.
+    fn review_until(&self, document: &Document) -> Option<Timestamp> {
+        let within = self.mapping.handling.review.as_ref()?.within?;
+        document.received.max(Timestamp::now()).checked_add(within).ok()
     }
 
     /// What the mapping's `pending` writes for a caller who gets a ticket, in the form of its document; `None` where the
@@ -217,17 +241,6 @@ impl Flow {
         Ok(Some(ReplyBody::Written { media_type: form.format.media_type().into(), bytes }))
     }
 
-    /// Asks about a record that was admitted.
-    async fn decide(&self, document: &Document, verdict: gate::Verdict, deadline: Instant) -> Decided {
-        match (verdict, &self.asker) {
-            (gate::Verdict::Admit(admitted, findings), Some(asker)) => {
-                let asked = asker.ask(&self.mapping, &admitted, document.received, "", deadline).await;
-                Decided { verdict: gate::Verdict::Admit(admitted, findings), asked: Some(asked) }
-            }
-            (verdict, _) => Decided { verdict, asked: None },
-        }
-    }
-
     /// What would happen to a document, without a model call.
     pub fn preview(&self, document: &Document, now: Timestamp) -> Result<Preview, Fault> {
         self.preview_with(document, now, &[])
@@ -239,12 +252,12 @@ impl Flow {
         &self,
         document: &Document,
         now: Timestamp,
-        _decisions: &[Decision],
+        decisions: &[Decision],
     ) -> Result<Preview, Fault> {
         let mut document = document.clone();
         document.received = now;
         let extraction = self.extract(&document)?;
-        let judgement = gate::judge(&self.mapping, &document, extraction);
+        let judgement = gate::judge_again(&self.mapping, &document, extraction, decisions);
         let mut records = Vec::with_capacity(judgement.verdicts.len());
         for verdict in judgement.verdicts {
             let prompt = match (&verdict, &self.asker) {

@@ -1,25 +1,28 @@
 //! From verdicts and answers to the reply in the legacy format.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::collections::HashSet;
 
 use bytes::Bytes;
-use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json, json};
 
-use super::{writer::Writer, written::Written};
+use super::{
+    answers::about_answer,
+    round::{Answering, Decided},
+    writer::Writer,
+    written::Written,
+};
 use crate::{
     ask::{Asked, Usage},
     document::Document,
     fault::Fault,
     finding::{Check, Finding, Outcome},
-    gate::{Found, MOST_READS, Tally, Verdict, clock_of, nothing_read, reads_of_all},
-    interpret::canonical_text,
-    job::{JobId, Remark, Reply, ReplyBody},
-    mapping::plan::{Faults, From, Mapping, Return, Shape, Write, WriteFrom},
+    gate::{Admitted, End, Found, Ruled, Tally, Verdict, clock_of, nothing_read},
+    job::{Checkpoint, JobId, Remark, Reply, ReplyBody},
+    mapping::plan::{Faults, Mapping, Return, Write, WriteFrom},
     ports::Renderer,
-    record::{Record, Value},
+    record::Record,
     rule::{
-        Clock, Operand, Root,
+        Clock, Root,
         bindings::{FlowFacts, RecordBindings},
     },
 };
@@ -27,27 +30,62 @@ use crate::{
 /// Stands among a record's findings where its worst is not listed.
 const UNLISTED: &str = "more findings, which are not listed";
 
-/// A verdict, and what was answered where it let the record pass to a model.
-pub(super) struct Decided {
-    pub verdict: Verdict,
-    pub asked: Option<Result<Asked, Fault>>,
+/// What is known about one record. It stands beside the record, so that rules see all records in one row.
+pub(super) struct Entry {
+    pub found: Found,
+    pub asked: Option<Asked>,
+    /// What people decided about it.
+    pub ruled: Ruled,
+    /// After how many of these decisions the answer came.
+    pub after: usize,
+    /// For the fallback list, where nobody decided in time.
+    pub proof: Option<Admitted>,
+    /// A person, or the time, refused it.
+    pub is_persons: bool,
+    /// It stays as it is: nobody decided in time.
+    pub is_settled: bool,
 }
 
-/// What is known about one record. It stands beside the record, so that rules see all records in one row.
-struct Entry {
-    found: Found,
-    asked: Option<Asked>,
+impl Entry {
+    fn of(found: Found) -> Self {
+        Self {
+            found,
+            asked: None,
+            ruled: Ruled::default(),
+            after: 0,
+            proof: None,
+            is_persons: false,
+            is_settled: false,
+        }
+    }
+
+    /// True where a person has to decide.
+    fn waits(&self) -> bool {
+        self.found.worst == Outcome::Review && !self.is_settled
+    }
+}
+
+/// A reply, and whether it is the end.
+pub(super) struct Finished {
+    pub reply: Reply,
+    /// A person decides first; the reply is what is said in the meantime.
+    pub waits: bool,
+    /// Answers that are in no checkpoint.
+    pub unsaved: Vec<Checkpoint>,
 }
 
 /// A reply in the making.
 pub(super) struct Draft<'a> {
-    mapping: &'a Mapping,
-    clock: Clock,
+    pub mapping: &'a Mapping,
+    pub clock: Clock,
     ticket: JobId,
-    trailer: Option<Record>,
-    tally: Tally,
-    records: Vec<Record>,
-    entries: Vec<Entry>,
+    pub trailer: Option<Record>,
+    pub tally: Tally,
+    pub records: Vec<Record>,
+    pub entries: Vec<Entry>,
+    /// Of all answers, those of earlier attempts included.
+    pub usage: Usage,
+    unsaved: Vec<Checkpoint>,
 }
 
 impl<'a> Draft<'a> {
@@ -59,12 +97,9 @@ impl<'a> Draft<'a> {
         tally: Tally,
     ) -> Self {
         let clock = clock_of(mapping, document);
-        Self { mapping, clock, ticket, trailer, tally, records: Vec::new(), entries: Vec::new() }
-    }
-
-    /// How many records it has.
-    pub(super) fn len(&self) -> usize {
-        self.records.len()
+        let (records, entries, unsaved) = (Vec::new(), Vec::new(), Vec::new());
+        let usage = Usage::default();
+        Self { mapping, clock, ticket, trailer, tally, records, entries, usage, unsaved }
     }
 
     /// What is to be said of a document of which no record was kept.
@@ -72,51 +107,54 @@ impl<'a> Draft<'a> {
         if !remarks.is_empty() {
             self.records.push(nothing_read(self.mapping));
             let worst = remarks.iter().map(|it| it.outcome).max().unwrap_or(Outcome::Pass);
-            self.entries.push(Entry { found: Found::of(remarks, worst), asked: None });
+            self.entries.push(Entry::of(Found::of(remarks, worst)));
         }
     }
 
-    /// Adds the next record. Without an answer a person decides, where the form can say so; else the caller gets the
-    /// fault.
-    pub(super) fn add(&mut self, decided: Decided) -> Result<(), Fault> {
+    /// Adds the next record. Without an answer a person decides.
+    pub(super) fn add(&mut self, decided: Decided) {
         let worst = decided.verdict.outcome();
+        self.unsaved.extend(decided.unsaved());
+        let is_persons = worst == Outcome::Reject && matches!(decided.ruled.end, Some(End::Rejected { .. }));
         let (record, listed) = match decided.verdict {
             Verdict::Admit(admitted, findings) => (admitted.into_record(), findings),
             Verdict::Review(record, findings) | Verdict::Reject(record, findings) => (record, findings),
         };
         let mut found = Found::of(listed, worst);
-        let asked = match decided.asked.transpose() {
-            Ok(asked) => asked,
-            Err(fault) => {
-                let says = self.mapping.back.as_ref().is_some_and(|back| says_outcome(&back.write));
-                // Without a `return` the reply is our own JSON, which says everything.
-                if !says && self.mapping.back.is_some() {
-                    return Err(fault);
+        let asked = match decided.reply {
+            Answering::Restored(answer) => Some(answer),
+            Answering::Fresh { answer, .. } => {
+                self.usage.add(answer.usage);
+                Some(answer)
+            }
+            Answering::Unasked => None,
+            missing => {
+                if let Answering::Failed(fault) = missing {
+                    tracing::warn!(job = %self.ticket, flow = %self.mapping.name, %fault, "no answer; a person decides");
                 }
-                tracing::warn!(job = %self.ticket, flow = %self.mapping.name, %fault, "no answer; a person decides");
                 self.tally.add(&mut found, about_answer(Check::NoAnswer, "an answer inside the deadline"));
                 None
             }
         };
+        let (ruled, after, proof) = (decided.ruled, decided.after, decided.proof);
         self.records.push(record);
-        self.entries.push(Entry { found, asked });
-        Ok(())
+        self.entries.push(Entry { asked, ruled, after, proof, is_persons, ..Entry::of(found) });
     }
 
     pub(super) fn finish(
         mut self,
         renderer: Option<&dyn Renderer>,
         media_type: &str,
-    ) -> Result<Reply, Fault> {
-        self.doubt();
-        self.accept();
+    ) -> Result<Finished, Fault> {
         let written = match &self.mapping.back {
             Some(back) => self.write(back),
             None => Vec::new(),
         };
-        let rest = self.tally.rest();
-        let listed = self.entries.iter().map(|it| it.found.worst);
-        let outcome = listed.chain(rest.iter().map(|it| it.outcome)).max().unwrap_or(Outcome::Pass);
+        let waits = self.waits();
+        // Whoever is missing from the list is in the worst of its record all the same.
+        let worst = self.entries.iter().map(|it| it.found.worst).max().unwrap_or(Outcome::Pass);
+        let outcome = if waits { Outcome::Review } else { worst };
+        let rest = self.tally.rest().map(|it| Finding { outcome: it.outcome.min(outcome), ..it });
         let body = match (&self.mapping.back, renderer) {
             (Some(back), _) if self.is_refused(back, outcome, rest.as_ref()) => ReplyBody::Refused,
             (Some(_), Some(renderer)) => {
@@ -125,11 +163,19 @@ impl<'a> Draft<'a> {
             _ => ReplyBody::Written { media_type: "application/json".into(), bytes: self.canonical(outcome) },
         };
         let answered_by = self.entries.iter().find_map(|it| Some(it.asked.as_ref()?.answered_by.clone()));
-        let mut usage = Usage::default();
-        self.entries.iter().filter_map(|it| it.asked.as_ref()).for_each(|it| usage.add(it.usage));
         let findings = self.remarks(rest);
-        let answered_by = answered_by.unwrap_or_default();
-        Ok(Reply { outcome, body, findings, answered_by, usage, flow_version: self.mapping.version })
+        let (answered_by, usage) = (answered_by.unwrap_or_default(), self.usage);
+        let reply = Reply { outcome, body, findings, answered_by, usage, flow_version: self.mapping.version };
+        Ok(Finished { reply, waits, unsaved: self.unsaved })
+    }
+
+    /// True where a person has to decide before there is a result: the mapping wants that, a record waits, and nothing but
+    /// what people refused themselves is refused.
+    fn waits(&self) -> bool {
+        let refused = |it: &Entry| it.found.worst == Outcome::Reject && !it.is_persons;
+        self.mapping.handling.review.is_some()
+            && self.entries.iter().any(Entry::waits)
+            && !self.entries.iter().any(refused)
     }
 
     /// Everything that is listed, in the order of the records; what several records share is told once.
@@ -141,41 +187,6 @@ impl<'a> Draft<'a> {
         let mut told = HashSet::new();
         all.filter(|it| told.insert((it.code.clone(), it.field.clone(), it.xpath.clone(), it.found.clone())))
             .collect()
-    }
-
-    /// `confidence` decides how sure an answer must be.
-    fn doubt(&mut self) {
-        let Some(ask) = &self.mapping.ask else { return };
-        for entry in &mut self.entries {
-            let Some(asked) = &entry.asked else { continue };
-            let mut doubts = Vec::new();
-            doubtful(&ask.answer, &asked.answer, "answer.", &mut doubts);
-            doubts.into_iter().for_each(|finding| self.tally.add(&mut entry.found, finding));
-        }
-    }
-
-    /// `accept` decides which answers may be used without a person.
-    fn accept(&mut self) {
-        let Some(rule) = self.mapping.ask.as_ref().and_then(|ask| ask.accept.as_ref()) else { return };
-        let all = reads_of_all(rule, &self.records);
-        let mut reads = 0_usize;
-        for (record, entry) in self.records.iter().zip(&mut self.entries) {
-            let Some(asked) = &entry.asked else { continue };
-            reads = reads.saturating_add(all);
-            let bindings = RecordBindings {
-                answer: Some(&asked.answer),
-                trailer: self.trailer.as_ref(),
-                records: &self.records,
-                ..RecordBindings::of(record)
-            };
-            // What would cost the square of a document is left to a person.
-            let is_taken =
-                reads <= MOST_READS && matches!(rule.run(&bindings, &self.clock), Ok(Operand::Bool(true)));
-            if !is_taken {
-                let finding = about_answer(Check::Accept, "an answer that `accept` takes");
-                self.tally.add(&mut entry.found, finding);
-            }
-        }
     }
 
     fn is_refused(&self, back: &Return, outcome: Outcome, rest: Option<&Finding>) -> bool {
@@ -284,48 +295,6 @@ impl Around<'_> {
             model: entry.asked.as_ref().map(|it| it.answered_by.to_string()),
             cost: None,
         }
-    }
-}
-
-/// The fields of an answer, or of an item in it, that are below their `confidence` or do not say theirs.
-fn doubtful(shape: &Shape, answer: &Record, prefix: &str, doubts: &mut Vec<Finding>) {
-    for (slot, plan) in shape.fields.iter().enumerate() {
-        let value = answer.at(slot).map(|field| &field.value);
-        let name = format!("{prefix}{}", plan.name);
-        if let (From::Each { shape, .. }, Some(Value::List(items))) = (&plan.from, value) {
-            for (at, item) in items.iter().enumerate() {
-                doubtful(shape, item, &format!("{name}[{}].", at + 1), doubts);
-            }
-        }
-        let Some(least) = plan.rules.confidence else { continue };
-        let is_sure = match value {
-            Some(Value::Int(number)) => Decimal::from(*number) >= least,
-            Some(Value::Decimal(number)) => *number >= least,
-            _ => false,
-        };
-        if !is_sure {
-            doubts.push(Finding {
-                check: Check::Confidence,
-                outcome: plan.rules.otherwise.unwrap_or(Outcome::Review),
-                field: name.into(),
-                origin: None,
-                expected: Cow::Owned(format!("at least {least}")),
-                found: value.map(|it| canonical_text(it).into()),
-                say: None,
-            });
-        }
-    }
-}
-
-fn about_answer(check: Check, expected: &'static str) -> Finding {
-    Finding {
-        check,
-        outcome: Outcome::Review,
-        field: "answer".into(),
-        origin: None,
-        expected: Cow::Borrowed(expected),
-        found: None,
-        say: None,
     }
 }
 

@@ -216,12 +216,11 @@ pub(super) fn presentable(record: &Record, mut found: Found) -> Found {
     if found.listed.iter().all(|it| it.found.is_none()) {
         return found;
     }
-    let secrets = masks_any(&record.shape).then(|| Secrets::of(record));
+    let hides = masks_any(&record.shape) || !found.unread.is_empty();
+    let secrets = hides.then(|| Secrets::of(record, &found.unread));
     for finding in &mut found.listed {
         let Some(text) = &mut finding.found else { continue };
-        let tells = secrets.as_ref().is_some_and(|it| it.are_in(text))
-            || found.unread.iter().any(|it| text.contains(&**it));
-        if tells {
+        if secrets.as_ref().is_some_and(|it| it.are_in(text)) {
             *text = HIDDEN.into();
         } else if let Some((end, _)) = text.char_indices().nth(SHOWN) {
             *text = format!("{}…", text.get(..end).unwrap_or_default()).into();

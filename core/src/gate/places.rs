@@ -35,11 +35,12 @@ impl Places {
     }
 
     /// Gives each defect to the record that it stands in. What stands in none (above the records, in the trailer) is
-    /// true of all, and told once.
+    /// true of all, and told once. What a person has corrected (`mended`: names of fields by record) is no defect any more.
     pub(super) fn sort(
         &self,
         mapping: &Mapping,
         defects: &[Defect],
+        mended: &HashMap<usize, HashSet<&str>>,
         findings: &mut [Found],
         of_all: &mut Vec<Finding>,
         tally: &mut Tally,
@@ -49,7 +50,12 @@ impl Places {
         for defect in defects {
             let address = defect.origin.to_string();
             let finding = from_defect(mapping, defect);
-            match self.owner(&address) {
+            let owner = self.owner(&address);
+            let stands_in = owner.unwrap_or_else(|| (findings.len() == 1).then_some(0));
+            if stands_in.and_then(|it| mended.get(&it)).is_some_and(|it| it.contains(&*defect.field)) {
+                continue;
+            }
+            match owner {
                 Some(Some(position)) => {
                     if let Some(found) = findings.get_mut(position) {
                         tally.add(found, finding);

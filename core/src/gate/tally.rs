@@ -31,6 +31,16 @@ impl Found {
         Self { listed, worst, unread: Vec::new() }
     }
 
+    /// What was left to a person is a note from now on. A rejection stays.
+    pub(crate) fn lift(&mut self) {
+        if self.worst == Outcome::Review {
+            self.worst = Outcome::Note;
+        }
+        for finding in self.listed.iter_mut().filter(|it| it.outcome == Outcome::Review) {
+            finding.outcome = Outcome::Note;
+        }
+    }
+
     /// True where something that decides is not listed.
     pub(crate) fn hides_worst(&self) -> bool {
         self.worst > Outcome::Note && self.listed.iter().all(|it| it.outcome < self.worst)

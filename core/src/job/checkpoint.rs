@@ -5,14 +5,14 @@ use serde_json::{Map, Value};
 
 use crate::ask::Usage;
 
-/// Numbers of records take so many bits of a [`Checkpoint::record`], how often they were corrected takes the others.
+/// Numbers of records take so many bits of a [`Checkpoint::record`], those of decisions the others.
 const BITS: u32 = 21;
 
-/// The answer to one question: about one record as it was read, or as a person corrected it. A question with a checkpoint
-/// is never asked again.
+/// The answer to one question: about one record as it was read, or as it is after decisions about it. A record with an
+/// answer that no correction came after is never asked about again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Names the question: [`Checkpoint::question`]. For a record that nobody corrected it is the record's number.
+    /// Names the question: [`Checkpoint::question`]. Where nobody decided anything it is the record's number.
     pub record: u32,
     /// The answer as JSON, masked values put back.
     pub answer: Map<String, Value>,
@@ -23,16 +23,16 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The name of the question about a record (which one that `source.only` kept, from 0, in document order) that was
-    /// corrected so often. A record that is corrected once more is another question, whose answer another checkpoint keeps.
-    /// `None` past 2,097,151 records or 2,047 corrections: such an answer is not saved.
-    pub fn question(record: usize, corrections: usize) -> Option<u32> {
+    /// The name of the question about a record (which one that `source.only` kept, from 0, in document order) after so many
+    /// decisions about it: a correction makes it another question, and a release lifts the doubts of earlier answers alone.
+    /// `None` past 2,097,151 records or 2,047 decisions: such an answer is not saved.
+    pub fn question(record: usize, decisions: usize) -> Option<u32> {
         let record = u32::try_from(record).ok().filter(|it| it >> BITS == 0)?;
-        let corrections = u32::try_from(corrections).ok().filter(|it| it >> (u32::BITS - BITS) == 0)?;
-        Some(corrections << BITS | record)
+        let decisions = u32::try_from(decisions).ok().filter(|it| it >> (u32::BITS - BITS) == 0)?;
+        Some(decisions << BITS | record)
     }
 
-    /// Which record it answers about, and how often that was corrected before.
+    /// Which record it answers about, and after how many decisions about that.
     pub fn asked_about(&self) -> (u32, u32) {
         (self.record & ((1 << BITS) - 1), self.record >> BITS)
     }
@@ -43,10 +43,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_names_its_record_and_how_often_that_was_corrected() {
+    fn a_question_names_its_record_and_the_decisions_before_it() {
         let (most, often) = ((1 << 21) - 1, (1 << 11) - 1);
-        for (record, corrections) in [(0, 0), (7, 0), (7, 1), (0, often), (most, 0), (most, often)] {
-            let question = Checkpoint::question(record, corrections).unwrap();
+        for (record, decisions) in [(0, 0), (7, 0), (7, 1), (0, often), (most, 0), (most, often)] {
+            let question = Checkpoint::question(record, decisions).unwrap();
             let checkpoint = Checkpoint {
                 record: question,
                 answer: Map::new(),
@@ -54,7 +54,7 @@ mod tests {
                 usage: Usage::default(),
             };
             let (of, after) = checkpoint.asked_about();
-            assert_eq!((of as usize, after as usize), (record, corrections));
+            assert_eq!((of as usize, after as usize), (record, decisions));
         }
         assert_eq!(Checkpoint::question(7, 0), Some(7));
         assert_eq!((Checkpoint::question(most + 1, 0), Checkpoint::question(0, often + 1)), (None, None));

@@ -87,9 +87,9 @@ pub fn masks_any(shape: &Shape) -> bool {
 pub(crate) struct Secrets(Literals);
 
 impl Secrets {
-    /// All that [`Masking::hide`] looks for in other texts.
-    pub(crate) fn of(record: &Record) -> Self {
-        Self(Literals::of(record, &[]))
+    /// All that [`Masking::hide`] looks for in other texts; `unread` is masked, too, and in no field.
+    pub(crate) fn of(record: &Record, unread: &[Box<str>]) -> Self {
+        Self(Literals::of(record, unread))
     }
 
     /// True where the text holds one of them.

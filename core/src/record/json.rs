@@ -32,16 +32,23 @@ impl Record {
     }
 
     /// The sidecar of [`Record::to_json`]: for each present field, also those inside lists (`lines[1].amount`), its
-    /// address as `from`, its `line` where known, and its `raw` text where that differs and the field is not masked.
+    /// address as `from`, who corrected it as `corrected by`, its `line` where known, and its `raw` text where that differs and the field is not masked.
     pub fn lineage_json(&self) -> Json {
         let mut all = Map::new();
         self.each_leaf("", false, &mut |path, field, is_masked| {
             let mut entry = Map::new();
-            entry.insert("from".to_owned(), Json::from(field.origin.to_string()));
-            if let Origin::Node { line, .. } = field.origin
-                && line > 0
+            let (place, by) = match &field.origin {
+                Origin::Corrected { by, place } => (place.as_deref(), Some(by)),
+                place => (Some(place), None),
+            };
+            entry.insert("from".to_owned(), place.map_or(Json::Null, |it| Json::from(it.to_string())));
+            if let Some(by) = by {
+                entry.insert("corrected by".to_owned(), Json::from(&**by));
+            }
+            if let Some(Origin::Node { line, .. }) = place
+                && *line > 0
             {
-                entry.insert("line".to_owned(), Json::from(line));
+                entry.insert("line".to_owned(), Json::from(*line));
             }
             if let (Some(raw), false) = (&field.raw, is_masked) {
                 entry.insert("raw".to_owned(), Json::from(&**raw));
