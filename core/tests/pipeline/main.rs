@@ -11,10 +11,8 @@
 
 mod answers;
 mod back;
-mod broker;
 mod desk;
 mod documents;
 mod fields;
 mod masking;
-mod queues;
 mod running;

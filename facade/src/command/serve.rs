@@ -92,7 +92,12 @@ impl Serve {
         ));
         let (told, when_told) = tokio::sync::oneshot::channel();
         let serving = async {
-            let (answered, ended) = listener.serve(Arc::new(front), async { drop(when_told.await) }).await;
+            let stop = async {
+                drop(when_told.await);
+                // Calls wait for their results; what a queue holds can wait for the next start.
+                runner.stop_intake();
+            };
+            let (answered, ended) = listener.serve(Arc::new(front), stop).await;
             let left = patience.drain.saturating_sub(ended.elapsed());
             runner.drain(left).await && answered
         };

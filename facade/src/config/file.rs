@@ -87,9 +87,9 @@ pub struct PostgresFile {
     /// How the connection is protected: `verify` (the server's certificate and name are checked; the default for other
     /// machines), `require` (encrypted, not checked) or `off` (the default for this machine).
     pub tls: Option<TlsMode>,
-    /// File with the certificates of the authority that signed the server's, relative to this file.
+    /// File with the certificates of the authority that signed the server's, relative to this file. `verify` needs it.
     pub ca: Option<String>,
-    /// Connections of this process: `4`.
+    /// Connections of this process, one of which only reads: `4`.
     pub connections: Option<u32>,
     /// How long a job belongs to a process that says nothing any more: `60s`.
     pub lease: Option<String>,

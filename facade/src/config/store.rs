@@ -131,8 +131,20 @@ fn postgres(root: &Node, file: PostgresFile, diagnostics: &mut Diagnostics) -> O
     }
     let most = 64;
     let connections = file.connections.map(|it| usize::try_from(it).unwrap_or(usize::MAX));
-    if connections.is_some_and(|it| !(1..=most).contains(&it)) {
-        wrong("connections", "`connections` can not be this", "expected a number from 1 to 64");
+    // One of them only reads.
+    if connections.is_some_and(|it| !(2..=most).contains(&it)) {
+        wrong("connections", "`connections` can not be this", "expected a number from 2 to 64");
+    }
+    let tls = match file.tls {
+        Some(TlsMode::Off) => Tls::Off,
+        Some(TlsMode::Require) => Tls::Require,
+        Some(TlsMode::Verify) => Tls::Verify,
+        None if parts.as_ref().is_none_or(|(host, ..)| is_here(host)) => Tls::Off,
+        None => Tls::Verify,
+    };
+    if tls == Tls::Verify && file.ca.is_none() {
+        let expected = "expected `ca: FILE.pem`, or `tls: require` where nobody can stand between";
+        wrong("", "`postgres` checks the server's certificate, and knows no authority", expected);
     }
     let mut time = |key: &str, text: Option<&String>, least: Duration| {
         let text = text?;
@@ -147,13 +159,6 @@ fn postgres(root: &Node, file: PostgresFile, diagnostics: &mut Diagnostics) -> O
     let lease = time("lease", file.lease.as_ref(), Duration::from_secs(30));
     let timeout = time("timeout", file.timeout.as_ref(), Duration::from_secs(1));
     let (host, port, database) = parts?;
-    let tls = match file.tls {
-        Some(TlsMode::Off) => Tls::Off,
-        Some(TlsMode::Require) => Tls::Require,
-        Some(TlsMode::Verify) => Tls::Verify,
-        None if is_here(&host) => Tls::Off,
-        None => Tls::Verify,
-    };
     Some(Postgres {
         host,
         port,

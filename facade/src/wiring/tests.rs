@@ -2,7 +2,13 @@
 
 use std::path::Path;
 
+use futures_util::future::BoxFuture;
 use tempfile::TempDir;
+use vestibule_core::{
+    job::Place,
+    mapping::plan::Channel,
+    ports::{Connection, ConnectionKind, ConnectionRequest, Intake, Parcel, Returner, Source},
+};
 
 use super::*;
 use crate::adapters;
@@ -276,4 +282,183 @@ fn a_table_that_nothing_uses_is_not_said_to_be_right() {
     assert!(plans.report.is_clean());
     plans.expect_used(&root.path().join("mappings/unused.rules.yaml"));
     assert!(plans.report.render(false).contains("C011"));
+}
+
+/// A connection technology that opens everything and connects to nothing.
+struct Wires;
+
+/// One of its connections.
+struct Wire(String);
+
+impl ConnectionKind for Wires {
+    fn kind(&self) -> &'static str {
+        "amqp"
+    }
+
+    fn open(&self, request: ConnectionRequest<'_>, _: &mut Diagnostics) -> Option<Arc<dyn Connection>> {
+        Some(Arc::new(Wire(request.name.into())))
+    }
+}
+
+impl Connection for Wire {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn source(
+        &self,
+        _: &Arc<Mapping>,
+        channel: &Channel,
+        deliver: Option<&Place>,
+        _: &mut Diagnostics,
+    ) -> Option<Arc<dyn Source>> {
+        let queue = channel.get("queue").unwrap_or_default();
+        let place = deliver.map_or("the sender's wish", |it| &it.returner);
+        Some(Arc::new(Wire(format!("{queue} to {place}"))))
+    }
+
+    fn place(&self, _: &Mapping, _: &Channel, _: &mut Diagnostics) -> Option<Place> {
+        Some(Place { returner: format!("amqp {}", self.0).into(), to: std::collections::BTreeMap::new() })
+    }
+
+    fn returner(&self) -> Arc<dyn Returner> {
+        Arc::new(Wire(format!("amqp {}", self.0)))
+    }
+
+    fn topology(&self, _: &Mapping, _: &Channel) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl Source for Wire {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
+        Box::pin(std::future::ready(Err(Fault::new(vestibule_core::fault::FaultCode::Unavailable, "down"))))
+    }
+}
+
+impl Returner for Wire {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn hand_back<'a>(&'a self, _: &'a [Parcel]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+}
+
+const QUEUED: &str = "\
+mapping: queued
+receive:
+  amqp: { connection: broker, queue: claims.in }
+source: { kind: xml }
+record:
+  claim_no: { from: Claim/ClaimNo, required: true }
+deliver:
+  amqp: { connection: broker, queue: claims.out }
+";
+
+const HOOKED: &str = "\
+mapping: hooked
+receive:
+  webhook: { path: /hooks/claims, secret: HOOK_SECRET }
+source: { kind: json }
+record:
+  claim_no: { from: claim/no, required: true }
+";
+
+fn wire_channels(files: &[(&str, &str)]) -> (House, String) {
+    let root = world(files);
+    let mut registry = adapters::registry(0);
+    registry.connections = vec![Arc::new(Wires)];
+    let registry = Arc::new(registry);
+    let mut plans = Plans::read(Directory::at(root.path()).unwrap(), &registry);
+    let house = plans.assemble(&registry, &|name| (name != "UNSET").then(|| "c2VjcmV0".to_owned()));
+    let report = plans.report.render(false).replace(&format!("{}/", root.path().display()), "");
+    (house, report)
+}
+
+#[test]
+fn queues_and_webhooks_are_wired_to_their_flows() {
+    let called =
+        MAPPING.replace("ask:\n  route: triage\n  answer:\n    urgent: { type: bool, required: true }\n", "");
+    let (mut house, report) = wire_channels(&[
+        ("vestibule.yaml", "connections: { broker: { amqp: {} }, spare: { amqp: {} } }\n"),
+        ("mappings/a.map.yaml", &called),
+        ("mappings/b.map.yaml", QUEUED),
+        ("mappings/c.map.yaml", HOOKED),
+        (
+            "mappings/d.map.yaml",
+            &QUEUED
+                .replace("mapping: queued", "mapping: asked")
+                .replace("deliver:\n  amqp: { connection: broker, queue: claims.out }\n", ""),
+        ),
+    ]);
+    assert_eq!(report, "");
+    let hooks: Vec<_> = house.channels.hooks.iter().map(|(path, (flow, _))| (&**path, *flow)).collect();
+    assert_eq!(hooks, [("/hooks/claims", 2)]);
+    let parts = house.parts(None, Vec::new(), vestibule_core::runner::RunnerSettings::default());
+    let sources: Vec<_> = parts.sources.iter().map(|it| (it.flow, it.source.name())).collect();
+    assert_eq!(sources, [(1, "claims.in to amqp broker"), (3, "claims.in to the sender's wish")]);
+    // A result may wait for a connection that no mapping names any more.
+    let returners: Vec<_> = parts.returners.iter().map(|it| it.name()).collect();
+    assert_eq!(returners, ["amqp broker", "amqp spare"]);
+    let deliver: Vec<_> = parts.deliver.iter().map(|it| it.as_ref().map(|it| &*it.returner)).collect();
+    assert_eq!(deliver, [None, Some("amqp broker"), None, None]);
+    assert!(
+        house.offers("Desk", "desk") && !house.offers("Desk", "queued") && !house.offers("Other", "desk")
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_channel_is_said_at_its_place() {
+    const CONFIG: &str = "connections: { broker: { amqp: {} } }\n";
+    for (config, mapping, expected) in [
+        (CONFIG, QUEUED.to_owned(), ""),
+        (
+            CONFIG,
+            QUEUED.replace("connection: broker, queue: claims.in", "connection: brokr, queue: claims.in"),
+            "C015 mappings/a.map.yaml:3",
+        ),
+        (
+            CONFIG,
+            QUEUED.replace("connection: broker, queue: claims.out", "connection: other, queue: claims.out"),
+            "C015 mappings/a.map.yaml:8",
+        ),
+        (
+            "listen: 127.0.0.1:80\n",
+            QUEUED.to_owned(),
+            "C015 mappings/a.map.yaml:3 C015 mappings/a.map.yaml:8",
+        ),
+        (CONFIG, HOOKED.to_owned(), ""),
+        (CONFIG, HOOKED.replace("HOOK_SECRET", "UNSET"), "M071 mappings/a.map.yaml:3"),
+        ("store: none\n", format!("{HOOKED}durability: none\n"), "C008 mappings/a.map.yaml:3"),
+        (CONFIG, format!("{HOOKED}async: no\n"), "C008 mappings/a.map.yaml:3"),
+        (
+            CONFIG,
+            format!("{HOOKED}deliver:\n  webhook: {{ url: 'https://erp.acme.example/in', secret: OUT }}\n"),
+            "",
+        ),
+        ("retention: { flows: { hookd: { dead: 1d } } }\n", HOOKED.to_owned(), "C018 vestibule.yaml:1"),
+        (
+            "thresholds: { flows: { hooked: { depth: 1 }, other: { depth: 1 } } }\n",
+            HOOKED.to_owned(),
+            "C018 vestibule.yaml:1",
+        ),
+    ] {
+        let (_, report) = wire_channels(&[("vestibule.yaml", config), ("mappings/a.map.yaml", &mapping)]);
+        assert_eq!(places(&report).join(" "), expected, "input: {config}{mapping}\n{report}");
+    }
+    let (_, report) = wire_channels(&[
+        ("vestibule.yaml", CONFIG),
+        ("mappings/a.map.yaml", HOOKED),
+        ("mappings/b.map.yaml", &HOOKED.replace("mapping: hooked", "mapping: other")),
+    ]);
+    assert_eq!(places(&report), ["C019 mappings/b.map.yaml:3"], "{report}");
+    let near = QUEUED.replace("connection: broker, queue: claims.in", "connection: brokr, queue: claims.in");
+    let (_, report) = wire_channels(&[("vestibule.yaml", CONFIG), ("mappings/a.map.yaml", &near)]);
+    assert!(report.contains("did you mean `broker`?"), "{report}");
 }

@@ -3,11 +3,13 @@
 // What the lints allow in tests, they allow in whatever stands under this.
 #![cfg(test)]
 
+mod async_calls;
 mod clients;
 mod command_line;
 mod crash;
 mod desk;
 mod documents;
+mod foreign;
 mod house;
 mod idempotency;
 mod llmock;
@@ -15,3 +17,4 @@ mod models;
 mod quickstart;
 mod refusals;
 mod start_up;
+mod webhooks;
