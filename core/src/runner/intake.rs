@@ -103,11 +103,12 @@ impl Runner {
         let mut accepting: Option<Accepting<'_>> = None;
         let mut waiting: Option<Vec<Received>> = None;
         let mut is_closed = false;
-        let mut room = 0;
+        let (mut room, mut pending) = (0, 0);
         loop {
             if accepting.is_none()
                 && let Some(batch) = waiting.take()
             {
+                pending = batch.len();
                 accepting = Some(match &store {
                     Some(store) => Box::pin(self.accept(store, served, batch)),
                     None => Box::pin(self.start_unkept(served, batch, &sender)),
@@ -118,15 +119,17 @@ impl Runner {
             if is_closed && is_idle {
                 return Left::Closed;
             }
-            let takes = waiting.is_none() && !is_closed;
+            // What is being stored will take its room first.
+            let has_room = accepting.is_none() || served.lane.room() > pending;
+            let takes = waiting.is_none() && !is_closed && has_room;
             let mut batch = Vec::new();
             // Cancel-safe: `next` keeps what it did not hand over, `accepting` is kept outside, a channel loses nothing.
             let result = tokio::select! {
                 biased;
                 () = self.tasks.closed(), if !is_closed => { is_closed = true; Ok(()) }
-                done = poll(&mut accepting) => { accepting = None; intake.settle(done).await }
+                done = poll(&mut accepting) => { (accepting, pending) = (None, 0); intake.settle(done).await }
                 _ = settled.recv_many(&mut batch, BATCH) => intake.settle(batch).await,
-                free = room_of(served), if takes && room == 0 => { room = free; Ok(()) }
+                free = room_of(served, pending), if takes && room == 0 => { room = free; Ok(()) }
                 next = intake.next(room.min(BATCH)), if takes && room > 0 => next.map(|batch| {
                     pulse.received.add(u64::try_from(batch.len()).unwrap_or(0));
                     waiting = Some(batch);
@@ -315,7 +318,9 @@ impl Arrived {
         let (runner, store) = (Arc::clone(runner), Arc::clone(store));
         let tasks = Arc::clone(&runner.tasks);
         let Some(fault) = defect else {
-            tasks.spawn(async move { runner.work_in_turn(store, lease, work, None, working).await });
+            // Seated before anybody looks for room again.
+            let seat = work.served.lane.try_seat();
+            tasks.spawn(async move { runner.work_in_turn(store, lease, work, seat, working).await });
             return receipt;
         };
         tasks.spawn(async move {
@@ -342,20 +347,17 @@ async fn poll(accepting: &mut Option<Accepting<'_>>) -> Settled {
     }
 }
 
-/// How much the flow takes, once it takes something. Holds nothing while the source has nothing.
-async fn room_of(served: &Served) -> usize {
-    loop {
-        if served.is_shedding() || served.starts_in_time().is_err() {
-            sleep(SHEDDING).await;
-            continue;
-        }
-        if served.lane.room() > 0 && served.lane.waiting() == 0 {
-            return served.lane.room();
-        }
+/// How much the flow takes besides what is being stored, once it takes something. Holds nothing while the source has
+/// nothing.
+async fn room_of(served: &Served, pending: usize) -> usize {
+    while served.is_shedding() || served.starts_in_time().is_err() {
+        sleep(SHEDDING).await;
+    }
+    if served.lane.room() == 0 || served.lane.waiting() > 0 {
         // A turn is a turn, also where more callers came after it.
         drop(served.lane.seat().await);
-        return served.lane.room().max(1);
     }
+    served.lane.room().saturating_sub(pending).max(1)
 }
 
 /// The document of a source as the work on it, for flows that keep nothing.

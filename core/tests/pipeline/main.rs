@@ -11,8 +11,10 @@
 
 mod answers;
 mod back;
+mod broker;
 mod desk;
 mod documents;
 mod fields;
 mod masking;
+mod queues;
 mod running;

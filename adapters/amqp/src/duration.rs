@@ -1,0 +1,44 @@
+//! Times as settings spell them.
+
+use std::time::Duration;
+
+/// `500ms`, `5s`, `2m`, `1h`, `7d`.
+pub(crate) fn read(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => seconds(1),
+        "m" => seconds(60),
+        "h" => seconds(3600),
+        "d" => seconds(86_400),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_or_refused() {
+        for (text, expected) in [
+            ("500ms", Some(500)),
+            ("5s", Some(5_000)),
+            ("1m", Some(60_000)),
+            ("2h", Some(7_200_000)),
+            ("1d", Some(86_400_000)),
+            ("", None),
+            ("5", None),
+            ("s", None),
+            ("5 s", None),
+            ("-5s", None),
+            ("99999999999999999999s", None),
+            ("ü5s", None),
+        ] {
+            assert_eq!(read(text), expected.map(Duration::from_millis), "input: {text:?}");
+        }
+    }
+}
