@@ -204,9 +204,13 @@ impl Shape {
             match &field.from {
                 From::Addresses(addresses) => {
                     for address in addresses {
-                        if let Address::Attribute(kind, name) = address
-                            && !found.iter().any(|(other, known)| other == kind && *known == &**name)
-                        {
+                        let Address::Attribute(kind, name) = address else { continue };
+                        // As documents compare them: names of headers without regard to case.
+                        let is_known = found.iter().any(|(other, known)| match kind {
+                            AttributeKind::Header => other == kind && known.eq_ignore_ascii_case(name),
+                            AttributeKind::Property => other == kind && *known == &**name,
+                        });
+                        if !is_known {
                             found.push((*kind, name));
                         }
                     }

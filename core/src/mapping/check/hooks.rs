@@ -104,14 +104,8 @@ fn own_signature(block: &Node, diagnostics: &mut Diagnostics) {
         let title = format!("`prefix` can not be `{}`", shown(text));
         unusable(node, title, "expected printable ASCII", diagnostics);
     }
-    match (said(block, "signed"), block.entry("timestamp")) {
-        (Some((text, node)), _) => signed(block, text, node, diagnostics),
-        (None, Some((key, _))) if block.get("signed").is_none() => {
-            diagnostics
-                .push("M012", &key.span, "`timestamp` needs `signed`", "how is the time signed?")
-                .help("e.g. signed: '{timestamp}.{body}'; without it, the body alone is signed");
-        }
-        _ => {}
+    if let Some((text, node)) = said(block, "signed") {
+        signed(block, text, node, diagnostics);
     }
 }
 

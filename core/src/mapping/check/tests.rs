@@ -1,3 +1,4 @@
+mod channels;
 mod fixture;
 mod mistakes;
 mod samples;

@@ -116,7 +116,8 @@ pub struct WebhookReceive {
     pub algorithm: Option<SignatureAlgorithm>,
     /// Header with the time of sending, in seconds since 1970. Only with `style: hmac`
     pub timestamp: Option<String>,
-    /// What is signed: text with {body}, {timestamp} and {id}, e.g. '{timestamp}.{body}'. Only with `style: hmac`
+    /// What is signed: text with {body}, {timestamp} and {id}; '{body}', after a timestamp and a point
+    /// where there is one, when left out. Only with `style: hmac`
     pub signed: Option<String>,
     /// Header with the name of the delivery, by which a repeated one is known. Only with `style: hmac`
     pub id: Option<String>,
@@ -221,6 +222,7 @@ pub struct WebhookDeliver {
     /// Where to, e.g. https://claims.example/results
     #[schemars(required)]
     pub url: Option<String>,
-    /// Name of the environment variable with the secret that signs; `callbacks: secret` of vestibule.yaml when left out
+    /// Name of the environment variable with the secret that signs
+    #[schemars(required)]
     pub secret: Option<String>,
 }

@@ -35,6 +35,13 @@ pub fn claims(text: &str, routes: Option<&[String]>) -> Compiled {
     compile("claim.map.yaml", text, &Surroundings { files: &Beside, registry: &registry, routes })
 }
 
+/// Checks a mapping in a binary that has formats alone.
+pub fn compile_bare(text: &str) -> Compiled {
+    let registry =
+        Registry { formats: vec![Arc::new(Fake("xml")), Arc::new(Fake("json"))], ..Registry::default() };
+    compile("claim.map.yaml", text, &Surroundings { files: &Beside, registry: &registry, routes: None })
+}
+
 /// Code and title of every problem, in the file's order.
 pub fn problems(compiled: &Compiled) -> Vec<String> {
     compiled.diagnostics.sorted().iter().map(|it| format!("{} {}", it.code, it.title)).collect()
