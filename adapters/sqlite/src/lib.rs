@@ -7,6 +7,7 @@
 mod change;
 mod error;
 mod ownership;
+mod port;
 mod queue;
 mod reader;
 mod row;
@@ -19,19 +20,12 @@ mod tests;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
-use tokio::sync::oneshot;
-use vestibule_core::{
-    fault::{Fault, FaultCode},
-    job::{
-        Census, Checkpoint, Claimed, Decision, Job, JobFilter, JobId, Lease, NewJob, Remark, Reply,
-        Submission, Suspension, Sweep,
-    },
-    ports::JobStore,
-};
+use rusqlite::Connection;
+use tokio::sync::{Notify, oneshot};
+use vestibule_core::fault::Fault;
 
 use crate::{
-    change::{Answer, Bury, Call, Change, Claim, Clock, MarkReturned, Probe, Release, Renew, Submit},
+    change::{Call, Change, Clock},
     error::closed,
     ownership::Ownership,
     queue::Queue,
@@ -52,7 +46,10 @@ struct Shared {
     changes: Arc<Changes>,
     questions: Arc<Questions>,
     health: Arc<Health>,
+    wake: Arc<Notify>,
     lease: Duration,
+    /// False for a visitor.
+    owns: bool,
 }
 
 impl Drop for Shared {
@@ -94,32 +91,52 @@ impl Drop for Engine {
 }
 
 impl SqliteStore {
-    /// Opens the store in this file, makes it where it is missing, and takes it for this process. Jobs that an earlier
-    /// process held are due again. Blocks for as long as the file system takes.
+    /// Opens the store in this file, makes it where it is missing, and takes it for this process. Jobs and deliveries
+    /// that an earlier process held are due again. Blocks for as long as the file system takes.
     pub fn open(path: &Path, settings: &Settings) -> Result<(Self, [Engine; 2]), StoreError> {
         schema::prepare_files(path)?;
         let ownership = Ownership::take(path)?;
         let db = schema::open_writer(path, settings)?;
-        let reopened = db
-            .execute("UPDATE jobs SET state = 0, due = min(due, accepted) WHERE state < 2 AND state = 1", [])
-            .map_err(|source| StoreError::opening(path, source))?;
-        if reopened > 0 {
-            tracing::info!(jobs = reopened, "jobs of an earlier process are due again");
+        let (jobs, deliveries) = reopen(&db).map_err(|source| StoreError::opening(path, source))?;
+        if jobs + deliveries > 0 {
+            tracing::info!(jobs, deliveries, "jobs and deliveries of an earlier process are due again");
         }
+        Self::start(path, settings, db, Some(ownership))
+    }
+
+    /// Opens the store in this file beside the process that owns it, if there is one: for the command line. It leases
+    /// nothing and leads in nothing: a job that it submits waits in the queue, and its claims are refused. Its changes
+    /// are transactions of their own beside those of the owner; what they make due, the owner finds within its next
+    /// look. The store must be there, in the schema of this program.
+    pub fn visit(path: &Path, settings: &Settings) -> Result<(Self, [Engine; 2]), StoreError> {
+        let db = schema::open_visitor(path, settings)?;
+        Self::start(path, settings, db, None)
+    }
+
+    fn start(
+        path: &Path,
+        settings: &Settings,
+        db: Connection,
+        ownership: Option<Ownership>,
+    ) -> Result<(Self, [Engine; 2]), StoreError> {
+        let owns = ownership.is_some();
         let reader = Reader::with_settings(path, settings)?;
         let changes: Arc<Changes> = Arc::new(Queue::new(settings.queue.get()));
         let questions: Arc<Questions> = Arc::new(Queue::new(settings.queue.get()));
-        let health = Arc::new(Health::new());
+        let (health, wake) = (Arc::new(Health::new()), Arc::new(Notify::new()));
         let writer = Writer {
             db,
             changes: Arc::clone(&changes),
             health: Arc::clone(&health),
-            clock: Clock::start(),
-            group: settings.group.get(),
+            clock: if owns { Clock::start() } else { Clock::visiting() },
+            // The owner waits for each of a visitor's transactions: they are short.
+            group: if owns { settings.group.get() } else { 1 },
+            wake: Arc::clone(&wake),
             _ownership: ownership,
         };
         let engines = [write_engine(writer), read_engine(reader, Arc::clone(&questions))];
-        Ok((Self { shared: Arc::new(Shared { changes, questions, health, lease: settings.lease }) }, engines))
+        let shared = Shared { changes, questions, health, wake, lease: settings.lease, owns };
+        Ok((Self { shared: Arc::new(shared) }, engines))
     }
 
     /// Takes nothing more. The engines finish what waits, then end.
@@ -169,14 +186,28 @@ impl<C: Change> Drop for Waiting<'_, C> {
         // From here on the writer sees that nobody waits.
         self.result.close();
         if let Ok(Ok(output)) = self.result.try_recv() {
-            for lease in C::undelivered(output) {
-                let job = lease.job;
-                if !self.changes.push_later(Call::unheard(Release { lease, delay: Duration::ZERO })) {
+            for orphan in C::undelivered(output) {
+                let job = orphan.job();
+                if !self.changes.push_later(orphan.put_back()) {
                     tracing::warn!(%job, "leased to nobody until its lease runs out: the writer is behind or closed");
                 }
             }
         }
     }
+}
+
+/// What an earlier process held is due at once, before all that is due later.
+fn reopen(db: &Connection) -> rusqlite::Result<(usize, usize)> {
+    let jobs = db.execute(
+        "UPDATE jobs INDEXED BY jobs_waiting SET state = 0, due = min(due, accepted) WHERE state < 2 AND state = 1",
+        [],
+    )?;
+    let deliveries = db.execute(
+        "UPDATE jobs INDEXED BY jobs_sending SET delivery = 1, due = min(due, changed) \
+         WHERE delivery IN (1, 2) AND delivery = 2",
+        [],
+    )?;
+    Ok((jobs, deliveries))
 }
 
 fn write_engine(writer: Writer) -> Engine {
@@ -196,140 +227,4 @@ fn read_engine(reader: Reader, questions: Arc<Questions>) -> Engine {
         }
     };
     Engine { name: "jobs-read", work: Some(Box::new(work)), abandon: Box::new(move || queue.abandon()) }
-}
-
-impl JobStore for SqliteStore {
-    fn submit(&self, job: NewJob) -> BoxFuture<'_, Result<Submission, Fault>> {
-        Box::pin(self.change(Submit { job, lease: self.shared.lease }))
-    }
-
-    fn submit_all(&self, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<Result<Submission, Fault>>, Fault>> {
-        Box::pin(async move {
-            let mut all = Vec::with_capacity(jobs.len());
-            for job in jobs {
-                all.push(self.submit(job).await);
-            }
-            Ok(all)
-        })
-    }
-
-    fn checkpoint<'a>(&'a self, _: &'a Lease, _: Vec<Checkpoint>) -> BoxFuture<'a, Result<(), Fault>> {
-        unbuilt()
-    }
-
-    fn suspend(&self, _: Lease, _: Suspension) -> BoxFuture<'_, Result<(), Fault>> {
-        unbuilt()
-    }
-
-    fn delivered(&self, _: Lease) -> BoxFuture<'_, Result<(), Fault>> {
-        unbuilt()
-    }
-
-    fn delivered_soon(&self, _: Lease) {}
-
-    fn redeliver(&self, _: Lease, _: Duration) -> BoxFuture<'_, Result<(), Fault>> {
-        unbuilt()
-    }
-
-    fn undeliverable(&self, _: Lease, _: String) -> BoxFuture<'_, Result<(), Fault>> {
-        unbuilt()
-    }
-
-    fn claim_deliveries(&self, _: usize) -> BoxFuture<'_, Result<Vec<Claimed>, Fault>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-
-    fn retry(&self, _: JobId) -> BoxFuture<'_, Result<bool, Fault>> {
-        unbuilt()
-    }
-
-    fn cancel(&self, _: JobId, _: String) -> BoxFuture<'_, Result<bool, Fault>> {
-        unbuilt()
-    }
-
-    fn hold(&self, _: JobId, _: String, _: Duration) -> BoxFuture<'_, Result<bool, Fault>> {
-        unbuilt()
-    }
-
-    fn decide(&self, _: JobId, _: Vec<Decision>) -> BoxFuture<'_, Result<bool, Fault>> {
-        unbuilt()
-    }
-
-    fn sweep(&self, _: Sweep) -> BoxFuture<'_, Result<u64, Fault>> {
-        unbuilt()
-    }
-
-    fn census(&self) -> BoxFuture<'_, Result<Vec<Census>, Fault>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-
-    fn lead<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
-        Box::pin(std::future::ready(Ok(true)))
-    }
-
-    fn woken(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::pending())
-    }
-
-    fn checkpoints(&self, _: JobId) -> BoxFuture<'_, Result<Vec<Checkpoint>, Fault>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-
-    fn answer(&self, lease: Lease, reply: Reply) -> BoxFuture<'_, Result<Option<Lease>, Fault>> {
-        Box::pin(async move { self.change(Answer { lease, reply }).await.map(|()| None) })
-    }
-
-    fn returned(&self, job: JobId) -> BoxFuture<'_, Result<(), Fault>> {
-        Box::pin(self.change(MarkReturned(job)))
-    }
-
-    fn returned_soon(&self, job: JobId) {
-        if !self.shared.changes.push_later(Call::unheard(MarkReturned(job))) {
-            tracing::debug!(%job, "stays answered: the writer is behind or closed");
-        }
-    }
-
-    fn release(&self, lease: Lease, delay: Duration, _: bool) -> BoxFuture<'_, Result<(), Fault>> {
-        Box::pin(self.change(Release { lease, delay }))
-    }
-
-    fn bury(
-        &self,
-        lease: Lease,
-        cause: String,
-        _: Vec<Remark>,
-    ) -> BoxFuture<'_, Result<Option<Lease>, Fault>> {
-        Box::pin(async move { self.change(Bury { lease, cause }).await.map(|()| None) })
-    }
-
-    fn claim<'a>(&'a self, _: &'a [Arc<str>], most: usize) -> BoxFuture<'a, Result<Vec<Claimed>, Fault>> {
-        Box::pin(self.change(Claim { most, lasts: self.shared.lease }))
-    }
-
-    fn renew<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Fault>> {
-        let lease = Lease { job: lease.job, token: lease.token };
-        Box::pin(self.change(Renew { lease, lasts: self.shared.lease }))
-    }
-
-    fn find(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, Fault>> {
-        Box::pin(self.ask(move |reader| reader.find(id)))
-    }
-
-    fn list(&self, filter: JobFilter) -> BoxFuture<'_, Result<Vec<Job>, Fault>> {
-        Box::pin(self.ask(move |reader| reader.list(&filter)))
-    }
-
-    fn ready(&self) -> BoxFuture<'_, Result<(), Fault>> {
-        Box::pin(async {
-            // Under load the commits themselves are the proof; a probe each second costs an idle store little.
-            if self.shared.health.committed_within(Duration::from_secs(1)) {
-                return Ok(());
-            }
-            self.change(Probe).await
-        })
-    }
-}
-
-fn unbuilt<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, Fault>> {
-    Box::pin(std::future::ready(Err(Fault::new(FaultCode::Internal, "not built yet"))))
 }

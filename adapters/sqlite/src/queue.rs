@@ -107,6 +107,11 @@ impl<T> Queue<T> {
         self.wake.notify_all();
     }
 
+    /// True once nothing is taken any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// The loop is gone: drops what waits, so that no caller waits for ever.
     pub(crate) fn abandon(&self) {
         self.close();

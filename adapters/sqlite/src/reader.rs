@@ -1,14 +1,15 @@
 //! Reading, beside the writer and never in its way.
 
-use std::{fs::OpenOptions, path::Path};
+use std::{collections::BTreeMap, fs::OpenOptions, path::Path, sync::Arc};
 
 use rusqlite::{Connection, params};
 use vestibule_core::{
     fault::{Fault, FaultCode},
-    job::{Job, JobFilter, JobId, JobState},
+    job::{Census, Checkpoint, Job, JobFilter, JobId, JobState},
 };
 
 use crate::{
+    change::checkpoints_of,
     error::{StoreError, fault},
     ownership::private,
     row,
@@ -36,25 +37,82 @@ impl Reader {
         row::by_id(&self.db, id).map_err(|error| fault(&error.into()))
     }
 
+    /// What is saved of a job's work, in the order of its records.
+    pub fn checkpoints(&self, id: JobId) -> Result<Vec<Checkpoint>, Fault> {
+        checkpoints_of(&self.db, id).map_err(|error| fault(&error.into()))
+    }
+
     /// Jobs, newest first, without their payloads.
     pub fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, Fault> {
-        let sql = Self::list_sql(filter.state.as_deref())?;
+        let sql = Self::list_sql(filter)?;
         let limit = i64::try_from(filter.limit()).unwrap_or(i64::MAX);
+        let before = filter.before.map_or(i64::MAX, |it| it.as_microsecond());
+        let since = filter.since.map_or(i64::MIN, |it| it.as_microsecond());
         let select = || {
             let mut select = self.db.prepare_cached(&sql)?;
-            select.query_map(params![filter.flow, limit], row::job)?.collect::<rusqlite::Result<_>>()
+            let parameters = params![filter.flow, limit, before, since, filter.cause];
+            select.query_map(parameters, row::job)?.collect::<rusqlite::Result<_>>()
         };
         select().map_err(|error| fault(&error.into()))
     }
 
-    /// The list of jobs in this state; its parameters are the flow, or null, and the limit.
-    pub(crate) fn list_sql(state: Option<&str>) -> Result<String, Fault> {
-        let (index, state) = state.map(state_condition).transpose()?.unwrap_or(("", "TRUE"));
-        let columns = row::WITHOUT_PAYLOADS;
+    /// The list of such jobs; its parameters are the flow, the limit, the times and the text of the cause.
+    pub(crate) fn list_sql(filter: &JobFilter) -> Result<String, Fault> {
+        let (mut index, state) = match (filter.state.as_deref(), &filter.cause) {
+            (Some(word), _) => state_condition(word)?,
+            // Only these have a cause.
+            (None, Some(_)) => (ENDED, "j.state IN (2, 3)"),
+            (None, None) => ("", "TRUE"),
+        };
+        let mut order = "j.seq DESC";
+        if index.is_empty() && filter.flow.is_some() {
+            (index, order) = ("INDEXED BY jobs_by_flow", "j.accepted DESC, j.seq DESC");
+        }
+        let flow = if filter.flow.is_some() { "j.flow = ?1" } else { "?1 IS NULL" };
+        let cause = if filter.cause.is_some() {
+            "(j.state = 3 AND instr(lower(j.cause), lower(?5)) \
+              OR j.delivery = 4 AND instr(lower(j.undelivered), lower(?5)))"
+        } else {
+            "?5 IS NULL"
+        };
+        let (columns, beside) = (row::WITHOUT_PAYLOADS, row::BESIDE);
         Ok(format!(
-            "{columns} FROM jobs j {index} LEFT JOIN replies r ON r.job = j.seq \
-             WHERE {state} AND (?1 IS NULL OR j.flow = ?1) ORDER BY j.seq DESC LIMIT ?2"
+            "{columns} FROM jobs j {index} {beside} \
+             WHERE {state} AND {flow} AND j.accepted < ?3 AND j.accepted >= ?4 AND {cause} \
+             ORDER BY {order} LIMIT ?2"
         ))
+    }
+
+    /// What waits, by flow.
+    pub fn census(&self) -> Result<Vec<Census>, Fault> {
+        self.counted().map_err(|error| fault(&error.into()))
+    }
+
+    fn counted(&self) -> rusqlite::Result<Vec<Census>> {
+        let mut flows: BTreeMap<Arc<str>, Census> = BTreeMap::new();
+        for (kind, sql) in COUNTS {
+            let mut select = self.db.prepare_cached(sql)?;
+            let mut rows = select.query([])?;
+            while let Some(row) = rows.next()? {
+                let flow: Arc<str> = row.get::<_, String>(0)?.into();
+                let count = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
+                let entry =
+                    flows.entry(Arc::clone(&flow)).or_insert_with(|| Census { flow, ..Census::default() });
+                let number = match kind {
+                    Counted::Queued => &mut entry.queued,
+                    Counted::Leased => &mut entry.leased,
+                    Counted::InReview => &mut entry.in_review,
+                    Counted::Undelivered => &mut entry.undelivered,
+                    Counted::Dead => &mut entry.dead,
+                };
+                *number = count;
+                if let Counted::Queued | Counted::Leased = kind {
+                    let oldest = row::moment(row, 2)?;
+                    entry.oldest = Some(entry.oldest.map_or(oldest, |it| it.min(oldest)));
+                }
+            }
+        }
+        Ok(flows.into_values().collect())
     }
 
     /// Writes a consistent copy of the whole store to a new file, durably, while a server goes on. Only its owner may
@@ -71,16 +129,55 @@ impl Reader {
     }
 }
 
+const WAITING: &str = "INDEXED BY jobs_waiting";
+const ENDED: &str = "INDEXED BY jobs_ended";
+
+/// What a census counts.
+#[derive(Clone, Copy)]
+pub(crate) enum Counted {
+    Queued,
+    Leased,
+    InReview,
+    Undelivered,
+    Dead,
+}
+
+/// Flow, number and the oldest, from the partial indexes alone.
+pub(crate) const COUNTS: [(Counted, &str); 5] = [
+    (
+        Counted::Queued,
+        "SELECT flow, count(*), min(accepted) FROM jobs INDEXED BY jobs_waiting \
+         WHERE state < 2 AND state = 0 AND review = 0 GROUP BY flow",
+    ),
+    (
+        Counted::Leased,
+        "SELECT flow, count(*), min(accepted) FROM jobs INDEXED BY jobs_waiting \
+         WHERE state < 2 AND state = 1 GROUP BY flow",
+    ),
+    (
+        Counted::InReview,
+        "SELECT flow, count(*) FROM jobs INDEXED BY jobs_waiting \
+         WHERE state < 2 AND state = 0 AND review = 1 GROUP BY flow",
+    ),
+    (
+        Counted::Undelivered,
+        "SELECT flow, count(*) FROM jobs INDEXED BY jobs_sending WHERE delivery IN (1, 2) GROUP BY flow",
+    ),
+    (
+        Counted::Dead,
+        "SELECT flow, count(*) FROM jobs INDEXED BY jobs_ended WHERE state IN (2, 3) AND state = 3 GROUP BY flow",
+    ),
+];
+
 /// The index to read and the condition as that partial index states it. Named, because without statistics SQLite
 /// rather walks through all jobs in the order of the list.
 fn state_condition(word: &str) -> Result<(&'static str, &'static str), Fault> {
-    const OPEN: &str = "INDEXED BY jobs_open";
-    const KEPT: &str = "INDEXED BY jobs_kept";
     match word {
-        "queued" => Ok((OPEN, "j.state < 2 AND j.state = 0")),
-        "leased" => Ok((OPEN, "j.state < 2 AND j.state = 1")),
-        "answered" => Ok((KEPT, "j.state IN (2, 3) AND j.state = 2")),
-        "dead" => Ok((KEPT, "j.state IN (2, 3) AND j.state = 3")),
+        "queued" => Ok((WAITING, "j.state < 2 AND j.state = 0 AND j.review = 0")),
+        "leased" => Ok((WAITING, "j.state < 2 AND j.state = 1")),
+        "in-review" => Ok((WAITING, "j.state < 2 AND j.state = 0 AND j.review = 1")),
+        "answered" => Ok((ENDED, "j.state IN (2, 3) AND j.state = 2")),
+        "dead" => Ok((ENDED, "j.state IN (2, 3) AND j.state = 3")),
         "returned" => Ok(("", "j.state = 4")),
         _ => {
             let known = JobState::WORDS.join(", ");

@@ -18,6 +18,11 @@ const APPLICATION_ID: i64 = 0x5653_5442;
 /// hold unfinished jobs only, so that a million finished ones cost a claim nothing. `state`: 0 queued, 1 leased,
 /// 2 answered, 3 dead, 4 returned. `due` is when a queued job may be tried, or when a lease runs out. All times are
 /// microseconds since 1970, UTC.
+///
+/// Version 3: a job in review is a queued one with `review` 1, due when its time is over; its interim reply is in
+/// `replies`. `line` is the order; `behind` 1 says that others of the line come first, so that a claim never looks at
+/// those that have to wait. `sends`: 2 whatever ends it has something to send, 1 only a refusal has. `delivery`:
+/// 0 nothing, 1 due, 2 leased, 3 done, 4 given up; `due` is then about the delivery, `sent` counts its attempts.
 const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE jobs (
@@ -58,6 +63,34 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE replies ADD COLUMN output_tokens INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE replies ADD COLUMN flow_version INTEGER NOT NULL DEFAULT 1;
 ",
+    "
+    ALTER TABLE jobs ADD COLUMN review INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN held_by TEXT;
+    ALTER TABLE jobs ADD COLUMN held_until INTEGER;
+    ALTER TABLE jobs ADD COLUMN line TEXT;
+    ALTER TABLE jobs ADD COLUMN behind INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN sends INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN delivery INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN undelivered TEXT;
+    DROP INDEX jobs_open;
+    DROP INDEX jobs_kept;
+    CREATE INDEX jobs_waiting ON jobs (flow, behind, due, state, review, accepted) WHERE state < 2;
+    CREATE INDEX jobs_ended ON jobs (state, flow) WHERE state IN (2, 3);
+    CREATE INDEX jobs_sending ON jobs (due, flow, delivery) WHERE delivery IN (1, 2);
+    CREATE INDEX jobs_in_line ON jobs (flow, line)
+        WHERE line IS NOT NULL AND (state < 2 OR delivery IN (1, 2));
+    CREATE INDEX jobs_by_flow ON jobs (flow, accepted);
+    CREATE TABLE surroundings (job INTEGER PRIMARY KEY, attributes TEXT, return_to TEXT) STRICT;
+    CREATE TABLE burials (job INTEGER PRIMARY KEY, findings TEXT NOT NULL) STRICT;
+    CREATE TABLE decisions (job INTEGER PRIMARY KEY, list TEXT NOT NULL) STRICT;
+    CREATE TABLE checkpoints (
+        job INTEGER NOT NULL,
+        record INTEGER NOT NULL,
+        saved TEXT NOT NULL,
+        PRIMARY KEY (job, record)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The newest schema of this program.
@@ -95,6 +128,20 @@ pub(crate) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection
     Ok(db)
 }
 
+/// A connection that writes beside the owner of the store.
+pub(crate) fn open_visitor(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
+    if !path.is_file() {
+        return Err(StoreError::Absent { path: path.to_path_buf() });
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opening = |source| StoreError::opening(path, source);
+    let db = Connection::open_with_flags(path, flags).map_err(opening)?;
+    db.busy_timeout(settings.busy_timeout).map_err(opening)?;
+    known_version(&db, path)?;
+    tune_writer(&db, settings).map_err(opening)?;
+    Ok(db)
+}
+
 /// A connection that reads beside the writer, whichever process that is in.
 pub(crate) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
     if !path.is_file() {
@@ -104,13 +151,19 @@ pub(crate) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection
     let opening = |source| StoreError::opening(path, source);
     let db = Connection::open_with_flags(path, flags).map_err(opening)?;
     db.busy_timeout(settings.busy_timeout).map_err(opening)?;
-    let found = version(&db, path)?;
+    known_version(&db, path)?;
+    db.pragma_update(None, "cache_size", -i64::from(settings.cache_kib / 4)).map_err(opening)?;
+    db.set_prepared_statement_cache_capacity(16);
+    Ok(db)
+}
+
+/// Only its owner brings a store to the newest schema.
+fn known_version(db: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found = version(db, path)?;
     if found < newest() {
         return Err(StoreError::Older { path: path.to_path_buf(), found, known: newest() });
     }
-    db.pragma_update(None, "cache_size", -i64::from(settings.cache_kib / 4)).map_err(opening)?;
-    db.set_prepared_statement_cache_capacity(8);
-    Ok(db)
+    Ok(())
 }
 
 /// The schema of a store of ours; 0 for an empty file.
@@ -138,14 +191,13 @@ fn tune_writer(db: &Connection, settings: &Settings) -> rusqlite::Result<()> {
             "the file system of the job store does not allow a write-ahead log; it will be slow"
         );
     }
-    // FULL, not NORMAL: with NORMAL a power cut takes jobs that were acknowledged.
-    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "synchronous", settings.synchronous())?;
     db.pragma_update(None, "wal_autocheckpoint", settings.checkpoint_pages)?;
     db.pragma_update(None, "journal_size_limit", settings.wal_limit_bytes)?;
     db.pragma_update(None, "cache_size", -i64::from(settings.cache_kib))?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     db.pragma_update(None, "trusted_schema", "OFF")?;
-    db.set_prepared_statement_cache_capacity(32);
+    db.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 

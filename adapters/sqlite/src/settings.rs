@@ -19,6 +19,19 @@ pub struct Settings {
     pub checkpoint_pages: u32,
     /// The write-ahead log's file is cut back to this size after a checkpoint.
     pub wal_limit_bytes: u32,
+    /// Another `synchronous` than the right one: the mutant that proves the test of power cuts.
+    #[cfg(test)]
+    pub(crate) synchronous: &'static str,
+}
+
+impl Settings {
+    /// FULL, not NORMAL: with NORMAL a power cut takes jobs that were acknowledged.
+    pub(crate) fn synchronous(&self) -> &'static str {
+        #[cfg(test)]
+        return self.synchronous;
+        #[cfg(not(test))]
+        "FULL"
+    }
 }
 
 impl Default for Settings {
@@ -31,6 +44,8 @@ impl Default for Settings {
             cache_kib: 2048,
             checkpoint_pages: 1000,
             wal_limit_bytes: 16 * 1024 * 1024,
+            #[cfg(test)]
+            synchronous: "FULL",
         }
     }
 }

@@ -9,10 +9,10 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
-use vestibule_core::job::Lease;
+use tokio::sync::Notify;
 
 use crate::{
-    change::{Call, Clock, Operation, Release},
+    change::{Clock, Operation, Orphan},
     ownership::Ownership,
     queue::Queue,
 };
@@ -61,7 +61,10 @@ pub(crate) struct Writer {
     pub(crate) health: Arc<Health>,
     pub(crate) clock: Clock,
     pub(crate) group: usize,
-    pub(crate) _ownership: Ownership,
+    /// Told when there may be something new to claim.
+    pub(crate) wake: Arc<Notify>,
+    /// `None`: a visitor's.
+    pub(crate) _ownership: Option<Ownership>,
 }
 
 /// Why a group was not committed.
@@ -77,15 +80,20 @@ impl Writer {
         while let Some(group) = self.changes.take(self.group) {
             let orphans = self.write(group);
             if !orphans.is_empty() {
-                self.write(orphans.into_iter().map(put_back).collect());
+                self.write(orphans.into_iter().map(Orphan::put_back).collect());
             }
         }
     }
 
     /// Makes a group durable and answers its callers. Returns the leases that nobody took delivery of.
-    fn write(&mut self, mut group: Vec<Box<dyn Operation>>) -> Vec<Lease> {
+    fn write(&mut self, mut group: Vec<Box<dyn Operation>>) -> Vec<Orphan> {
         let outcome = self.commit(&mut group);
         self.health.note(outcome.is_ok());
+        if self.clock.take_news() && outcome.is_ok() {
+            // Those who wait now, and whoever asks next.
+            self.wake.notify_waiters();
+            self.wake.notify_one();
+        }
         match outcome {
             Ok(()) => group.into_iter().flat_map(|it| it.finish(Ok(()))).collect(),
             // Alone, only the change that broke the group fails, and on a full disk the small ones may still fit.
@@ -114,10 +122,6 @@ impl Writer {
         }
         transaction.commit().map_err(of_the_group)
     }
-}
-
-fn put_back(lease: Lease) -> Box<dyn Operation> {
-    Call::unheard(Release { lease, delay: Duration::ZERO })
 }
 
 fn ended_early() -> rusqlite::Error {

@@ -1,48 +1,82 @@
 //! Changes of the store: each is one small set of statements inside the transaction of its group.
 
+mod claiming;
 mod leased;
+mod line;
+mod operating;
+mod sending;
 mod submit;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    cell::Cell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 use vestibule_core::{fault::Fault, job::Lease};
 
+pub(crate) use claiming::{Claim, ClaimDeliveries, Renew, checkpoints_of};
 #[cfg(test)]
-pub(crate) use leased::DUE;
-pub(crate) use leased::{Answer, Bury, Claim, MarkReturned, Probe, Release, Renew};
-pub(crate) use submit::Submit;
+pub(crate) use claiming::{DUE, TO_SEND};
+pub(crate) use leased::{Answer, Bury, MarkReturned, Probe, Release, Save, Suspend};
+#[cfg(test)]
+pub(crate) use line::FIRST;
+#[cfg(test)]
+pub(crate) use operating::SWEPT;
+pub(crate) use operating::{Cancel, Decide, Forget, Retry, TakeHold};
+pub(crate) use sending::{Delivered, Redeliver, Undeliverable};
+pub(crate) use submit::{Submit, SubmitAll};
 
 use crate::error::{Failure, fault};
 
 /// When a group of changes happens, in microseconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
+#[derive(Clone, Copy)]
+pub(crate) struct Moment<'a> {
     /// By the wall clock: what is shown.
     pub(crate) wall: i64,
     /// By a clock that only goes forward: what leases and delays are measured by. A wall clock that is set forward
     /// must not end every lease, for then a job is worked on twice.
     pub(crate) due: i64,
+    news: &'a Cell<bool>,
+}
+
+impl Moment<'_> {
+    /// There may be something new to claim.
+    pub(crate) fn tell(&self) {
+        self.news.set(true);
+    }
 }
 
 /// Makes moments.
 pub(crate) struct Clock {
     started: Instant,
-    base: i64,
+    /// `None`: the clock of a visitor. What it makes due is due at once, whatever the owner's clock says: the two went
+    /// different ways if the wall clock was set since the owner started.
+    base: Option<i64>,
+    news: Cell<bool>,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { started: Instant::now(), base: Timestamp::now().as_microsecond() }
+        let base = Some(Timestamp::now().as_microsecond());
+        Self { started: Instant::now(), base, news: Cell::new(false) }
     }
 
-    pub(crate) fn now(&self) -> Moment {
-        Moment {
-            wall: Timestamp::now().as_microsecond(),
-            due: self.base.saturating_add(micros(self.started.elapsed())),
-        }
+    pub(crate) fn visiting() -> Self {
+        Self { base: None, ..Self::start() }
+    }
+
+    pub(crate) fn now(&self) -> Moment<'_> {
+        let due = self.base.map_or(0, |base| base.saturating_add(micros(self.started.elapsed())));
+        Moment { wall: Timestamp::now().as_microsecond(), due, news: &self.news }
+    }
+
+    /// Whether there was news since the last time.
+    pub(crate) fn take_news(&self) -> bool {
+        self.news.take()
     }
 }
 
@@ -58,19 +92,44 @@ pub(crate) trait Change: Send + 'static {
     /// What the caller is told once the change is durable.
     type Output: Send + 'static;
     /// Makes the change inside the open transaction. A refusal must leave nothing changed.
-    fn apply(&self, db: &Connection, at: Moment) -> Result<Self::Output, Failure>;
+    fn apply(&self, db: &Connection, at: Moment<'_>) -> Result<Self::Output, Failure>;
     /// Leases in an output that nobody waits for any more.
-    fn undelivered(_output: Self::Output) -> Vec<Lease> {
+    fn undelivered(_output: Self::Output) -> Vec<Orphan> {
         Vec::new()
+    }
+}
+
+/// A lease that nobody took delivery of.
+pub(crate) enum Orphan {
+    /// For work.
+    Work(Lease),
+    /// For a delivery.
+    Delivery(Lease),
+}
+
+impl Orphan {
+    /// Which job nobody holds.
+    pub(crate) fn job(&self) -> vestibule_core::job::JobId {
+        let (Self::Work(lease) | Self::Delivery(lease)) = self;
+        lease.job
+    }
+
+    /// Gives the lease back, as if it had never been given out.
+    pub(crate) fn put_back(self) -> Box<dyn Operation> {
+        let (delay, untried) = (Duration::ZERO, true);
+        match self {
+            Self::Work(lease) => Call::unheard(Release { lease, delay, untried }),
+            Self::Delivery(lease) => Call::unheard(Redeliver { lease, delay, untried }),
+        }
     }
 }
 
 /// A change of any kind, with whoever waits for it.
 pub(crate) trait Operation: Send {
     /// Applies the change. `Err` only for what concerns the whole group.
-    fn apply(&mut self, db: &Connection, at: Moment) -> Result<(), rusqlite::Error>;
+    fn apply(&mut self, db: &Connection, at: Moment<'_>) -> Result<(), rusqlite::Error>;
     /// Answers the caller, after the commit or its failure. Returns the leases that nobody took delivery of.
-    fn finish(self: Box<Self>, committed: Result<(), &Arc<rusqlite::Error>>) -> Vec<Lease>;
+    fn finish(self: Box<Self>, committed: Result<(), &Arc<rusqlite::Error>>) -> Vec<Orphan>;
 }
 
 /// A change and its caller.
@@ -94,7 +153,7 @@ impl<C: Change> Call<C> {
 }
 
 impl<C: Change> Operation for Call<C> {
-    fn apply(&mut self, db: &Connection, at: Moment) -> Result<(), rusqlite::Error> {
+    fn apply(&mut self, db: &Connection, at: Moment<'_>) -> Result<(), rusqlite::Error> {
         self.result = Some(match self.change.apply(db, at) {
             Ok(output) => Ok(output),
             Err(Failure::Refused(fault)) => Err(fault),
@@ -103,7 +162,7 @@ impl<C: Change> Operation for Call<C> {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>, committed: Result<(), &Arc<rusqlite::Error>>) -> Vec<Lease> {
+    fn finish(mut self: Box<Self>, committed: Result<(), &Arc<rusqlite::Error>>) -> Vec<Orphan> {
         let result = match (committed, self.result.take()) {
             (Err(error), _) => Err(fault(error)),
             (Ok(()), Some(result)) => result,

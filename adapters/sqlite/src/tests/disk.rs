@@ -16,7 +16,11 @@ use vestibule_core::{
 use vestibule_testkit::fixtures;
 
 use super::{Running, block_on, settings, temporary};
-use crate::{Reader, Settings, SqliteStore, StoreError, change::DUE};
+use crate::{
+    Reader, Settings, SqliteStore, StoreError,
+    change::{DUE, FIRST, SWEPT, TO_SEND},
+    reader::COUNTS,
+};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -178,7 +182,7 @@ struct ExpectPragmas(&'static [(&'static str, &'static str)]);
 impl crate::change::Change for ExpectPragmas {
     type Output = ();
 
-    fn apply(&self, db: &Connection, _: crate::change::Moment) -> Result<(), crate::error::Failure> {
+    fn apply(&self, db: &Connection, _: crate::change::Moment<'_>) -> Result<(), crate::error::Failure> {
         for (name, expected) in self.0 {
             let sql = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
             let found: String = db.query_row(&sql, [], |row| row.get(0))?;
@@ -291,7 +295,7 @@ struct MaxPages(u32);
 impl crate::change::Change for MaxPages {
     type Output = ();
 
-    fn apply(&self, db: &Connection, _: crate::change::Moment) -> Result<(), crate::error::Failure> {
+    fn apply(&self, db: &Connection, _: crate::change::Moment<'_>) -> Result<(), crate::error::Failure> {
         db.pragma_update_and_check(None, "max_page_count", self.0, |_| Ok(()))?;
         Ok(())
     }
@@ -312,19 +316,64 @@ fn a_copy_made_while_the_server_writes_is_a_store() {
     assert!(Reader::open(&path).unwrap().copy_to(&copy).is_err(), "a copy overwrites nothing");
 }
 
+/// How SQLite goes about a statement.
+fn plan(db: &Connection, sql: &str) -> String {
+    let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    for parameter in 1..=explain.parameter_count() {
+        explain.raw_bind_parameter(parameter, 1).unwrap();
+    }
+    let mut rows = explain.raw_query();
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        steps.push(row.get::<_, String>(3).unwrap());
+    }
+    steps.join("; ")
+}
+
 #[test]
 fn finished_jobs_cost_a_claim_nothing() {
     let (_directory, path) = temporary();
     drop(Running::open(&path, &Settings::default()).unwrap());
     let db = Connection::open(&path).unwrap();
-    let plan = |sql: &str| -> String {
-        let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let rows = explain.query_map(rusqlite::params![1, 1], |row| row.get::<_, String>(3)).unwrap();
-        rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
-    };
-    assert_eq!(plan(DUE), "SEARCH jobs USING INDEX jobs_open (due<?)");
-    for word in ["queued", "leased", "answered", "dead"] {
-        let plan = plan(&Reader::list_sql(Some(word)).unwrap());
-        assert!(plan.contains("USING INDEX jobs_"), "{word}: {plan}");
+    for (sql, expected) in [
+        (DUE, "SEARCH jobs USING COVERING INDEX jobs_waiting (flow=? AND behind=? AND due<?)"),
+        (TO_SEND, "SEARCH jobs USING COVERING INDEX jobs_sending (due<?)"),
+        (FIRST, "SEARCH jobs USING INDEX jobs_in_line (flow=? AND line=?)"),
+        (SWEPT, "SEARCH jobs USING INDEX jobs_by_flow (flow=? AND accepted<?)"),
+    ] {
+        assert_eq!(plan(&db, sql), expected, "{sql}");
     }
+    for (_, sql) in COUNTS {
+        let plan = plan(&db, sql);
+        assert!(plan.contains("COVERING INDEX jobs_"), "{sql}: {plan}");
+    }
+}
+
+#[test]
+fn lists_are_read_from_indexes() {
+    let (_directory, path) = temporary();
+    drop(Running::open(&path, &Settings::default()).unwrap());
+    let db = Connection::open(&path).unwrap();
+    let filter = |state: Option<&str>, flow: Option<&str>, cause: Option<&str>| JobFilter {
+        state: state.map(str::to_owned),
+        flow: flow.map(str::to_owned),
+        cause: cause.map(str::to_owned),
+        ..JobFilter::default()
+    };
+    for word in ["queued", "leased", "in-review", "answered", "dead"] {
+        for flow in [None, Some("claims")] {
+            let plan = plan(&db, &Reader::list_sql(&filter(Some(word), flow, None)).unwrap());
+            assert!(plan.contains("USING INDEX jobs_"), "{word}: {plan}");
+        }
+    }
+    for (filter, expected) in [
+        (filter(None, None, Some("x")), "USING INDEX jobs_ended"),
+        (filter(None, Some("claims"), None), "USING INDEX jobs_by_flow"),
+        (filter(Some("returned"), Some("claims"), None), "USING INDEX jobs_by_flow"),
+    ] {
+        let plan = plan(&db, &Reader::list_sql(&filter).unwrap());
+        assert!(plan.contains(expected), "{filter:?}: {plan}");
+    }
+    let of_a_flow = plan(&db, &Reader::list_sql(&filter(None, Some("claims"), None)).unwrap());
+    assert!(!of_a_flow.contains("TEMP B-TREE"), "a long list of a flow needs no sorting: {of_a_flow}");
 }

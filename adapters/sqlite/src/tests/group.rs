@@ -24,7 +24,7 @@ struct Sql(&'static str);
 impl Change for Sql {
     type Output = ();
 
-    fn apply(&self, db: &Connection, _: Moment) -> Result<(), Failure> {
+    fn apply(&self, db: &Connection, _: Moment<'_>) -> Result<(), Failure> {
         db.execute_batch(self.0).map_err(Failure::from)
     }
 }
