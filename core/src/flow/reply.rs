@@ -185,8 +185,16 @@ impl<'a> Draft<'a> {
             return all.collect();
         }
         let mut told = HashSet::new();
-        all.filter(|it| told.insert((it.code.clone(), it.field.clone(), it.xpath.clone(), it.found.clone())))
-            .collect()
+        all.filter(|it| {
+            told.insert((
+                it.code.clone(),
+                it.field.clone(),
+                it.xpath.clone(),
+                it.found.clone(),
+                it.say.clone(),
+            ))
+        })
+        .collect()
     }
 
     fn is_refused(&self, back: &Return, outcome: Outcome, rest: Option<&Finding>) -> bool {

@@ -67,6 +67,8 @@ impl<'a> Rulings<'a> {
             ruled.decisions = ruled.decisions.saturating_add(1);
             match &decision.ruling {
                 Ruling::Correct(_) if decision.record.is_none() && !is_held => {}
+                // It was refused by its number: it is none of those that wait.
+                _ if decision.record.is_none() && ruled.is_refused() => {}
                 Ruling::Correct(corrected) => {
                     ruled.corrections = ruled.corrections.saturating_add(1);
                     ruled.corrected_at = ruled.decisions;
@@ -164,7 +166,7 @@ impl Ruled {
             None => None,
         };
         let mut all = self.releases.iter_mut().map(|(_, said)| said).chain(ended).peekable();
-        if all.peek().is_none() || !(masks_any(&record.shape) || !unread.is_empty()) {
+        if all.peek().is_none() || !masks_any(&record.shape) && unread.is_empty() {
             return;
         }
         let secrets = Secrets::of(record, unread);
@@ -176,6 +178,10 @@ impl Ruled {
                 said.by = HIDDEN.into();
             }
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        matches!(self.end, Some(End::Rejected { is_named: true, .. }))
     }
 
     /// The first release by someone who could see an answer that came after so many decisions.

@@ -12,9 +12,11 @@
 mod answers;
 mod back;
 mod broker;
+mod checkpoints;
 mod desk;
 mod documents;
 mod fields;
 mod masking;
 mod queues;
+mod reviews;
 mod running;
