@@ -5,5 +5,5 @@ mod outgoing;
 mod signature;
 
 pub use incoming::{Webhook, probe};
-pub use outgoing::{Allowed, Callbacks, Post, PostError, Poster, place};
+pub use outgoing::{Callbacks, Post, PostError, Poster, place};
 pub use signature::Secret;

@@ -144,8 +144,16 @@ mod tests {
             let other = Secret::plain("other").unwrap();
             let both = [other.clone(), secret.clone()];
             assert!(algorithm.verifies(&both, &[b"what do ya want for nothing?"], &[vec![1], given.clone()]));
-            assert!(!algorithm.verifies(&[other], &[b"what do ya want for nothing?"], &[given.clone()]));
-            assert!(!algorithm.verifies(&both, &[b"what do ya want for nothing!"], &[given.clone()]));
+            assert!(!algorithm.verifies(
+                &[other],
+                &[b"what do ya want for nothing?"],
+                std::slice::from_ref(&given)
+            ));
+            assert!(!algorithm.verifies(
+                &both,
+                &[b"what do ya want for nothing!"],
+                std::slice::from_ref(&given)
+            ));
             assert!(!algorithm.verifies(&both, &[b"what do ya want for nothing?"], &[given[1..].to_vec()]));
             assert!(!algorithm.verifies(&both, &[b"what do ya want for nothing?"], &[]));
         }

@@ -181,11 +181,11 @@ impl Place {
     }
 }
 
+/// A field's name as text, and its value as sent.
+type Field<'f> = (Result<Cow<'f, str>, Unreadable>, &'f Cow<'f, [u8]>);
+
 /// The whole form as a JSON object of texts; a field that stands there more than once is a list.
-fn as_object(
-    fields: &[(Result<Cow<'_, str>, Unreadable>, &Cow<'_, [u8]>)],
-    charset: Option<&str>,
-) -> Result<Content, Unreadable> {
+fn as_object(fields: &[Field<'_>], charset: Option<&str>) -> Result<Content, Unreadable> {
     let mut object = Map::new();
     for (name, value) in fields {
         let name = name.as_ref().map_err(|it| *it)?;

@@ -14,7 +14,7 @@ use crate::signature::{Algorithm, Secret};
 /// Where every path begins.
 const BELOW: &str = "/hooks/";
 /// Longest path.
-const LONGEST_PATH: usize = 200;
+const LONGEST_PATH: usize = 1_000;
 /// Most secrets of one path: the old one, the new one, and some more.
 const MOST_SECRETS: usize = 8;
 /// Standard Webhooks and Stripe's own libraries take five minutes.
@@ -227,16 +227,49 @@ impl Reader<'_> {
     }
 }
 
-/// `300s`, `5m`, `1h`.
+/// `300s`, `5m`, `1h30m`, as durations are written everywhere in a mapping.
 fn window(text: &str) -> Option<Duration> {
-    let digits = text.trim_end_matches(|it: char| !it.is_ascii_digit());
-    let number: u64 = digits.parse().ok()?;
-    let unit = match text.get(digits.len()..)?.trim() {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return None,
-    };
-    let found = Duration::from_secs(number.checked_mul(unit)?);
+    let mut rest = text.trim();
+    let mut found = Duration::ZERO;
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at_checked(rest.find(|it: char| !it.is_ascii_digit())?)?;
+        let letters = tail.find(|it: char| !it.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at_checked(letters)?;
+        let milliseconds: u64 = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        let number: u64 = number.parse().ok()?;
+        found = found.checked_add(Duration::from_millis(number.checked_mul(milliseconds)?))?;
+        rest = tail.trim_start();
+    }
     (found > Duration::ZERO && found <= WIDEST).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_a_time_up_to_a_day() {
+        for (text, seconds) in [
+            ("300s", Some(300)),
+            ("5m", Some(300)),
+            ("1h30m", Some(5400)),
+            ("1d", Some(86_400)),
+            ("25h", None),
+            ("0s", None),
+            ("", None),
+            ("5", None),
+            ("m", None),
+            ("5 weeks", None),
+            ("99999999999999999999s", None),
+        ] {
+            assert_eq!(window(text), seconds.map(Duration::from_secs), "input: {text:?}");
+        }
+    }
 }

@@ -1,11 +1,9 @@
 //! Results out: signed posts to a URL.
 
-mod allowed;
 mod callbacks;
 mod place;
 mod poster;
 
-pub use allowed::Allowed;
 pub use callbacks::Callbacks;
 pub use place::place;
 pub use poster::{Post, PostError, Poster};

@@ -7,7 +7,7 @@ use vestibule_core::{
     mapping::{diagnostic::Diagnostics, plan::Channel},
 };
 
-use super::{allowed::target, callbacks::NAME};
+use super::{callbacks::NAME, poster::target};
 use crate::signature::Secret;
 
 /// Reads a `deliver` channel. `secrets` says whether the secret is there; the place keeps its name alone. Problems are

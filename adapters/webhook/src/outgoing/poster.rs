@@ -18,7 +18,6 @@ use vestibule_core::{
     fault::{Fault, FaultCode, Recovery},
 };
 
-use super::allowed::target;
 use crate::signature::{self, Secret};
 
 /// A receiver that does not take the connection by then is down.
@@ -31,6 +30,9 @@ const IDLE: Duration = Duration::from_secs(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// What is read of an answer, so that its connection can be used again; nobody looks at it.
 const LONGEST_ANSWER: usize = 64 << 10;
+
+/// Longest address.
+const LONGEST_URL: usize = 2048;
 
 /// What is posted.
 #[derive(Debug)]
@@ -147,6 +149,16 @@ impl Poster {
         *made = Some(client.clone());
         Ok(client)
     }
+}
+
+/// A URL that can be posted to: HTTP, with a host, without credentials.
+pub(super) fn target(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|_| text.len() <= LONGEST_URL)?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none();
+    plain.then_some(url)
 }
 
 fn build(is_secure: bool) -> Result<Client, PostError> {
