@@ -1,16 +1,12 @@
 //! THE list of adapters. This file alone names their crates: a new one is one line here and one in `Cargo.toml`.
 
-use std::{
-    error::Error,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{error::Error, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use vestibule_core::{
     fault::Fault,
-    job::{Job, JobFilter, JobId, Place},
+    job::Place,
     mapping::{diagnostic::Diagnostics, plan::Channel},
     ports::{JobStore, Returner},
     registry::Registry,
@@ -142,37 +138,31 @@ pub type NoStore = Box<dyn Error + Send + Sync>;
 pub async fn open_store(at: StoreAt) -> Result<OwnedStore, NoStore> {
     match at {
         StoreAt::Sqlite(path) => {
-            let settings = vestibule_sqlite::Settings::default();
-            let (store, engines) = vestibule_sqlite::SqliteStore::open(&path, &settings)?;
-            let engine =
-                |it: vestibule_sqlite::Engine| Engine { name: it.name(), work: Box::new(move || it.run()) };
-            let closing = store.clone();
-            Ok(OwnedStore {
-                store: Arc::new(store),
-                engines: engines.into_iter().map(engine).collect(),
-                drivers: Vec::new(),
-                close: Box::new(move || closing.close()),
-            })
+            Ok(of_sqlite(vestibule_sqlite::SqliteStore::open(&path, &vestibule_sqlite::Settings::default())?))
         }
     }
 }
 
-/// The embedded job store, for looking at it beside the process that owns it.
-pub struct StoreReader(vestibule_sqlite::Reader);
-
-impl StoreReader {
-    /// Opens it.
-    pub fn open(path: &Path) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        Ok(Self(vestibule_sqlite::Reader::open(path)?))
+/// Opens the job store for a command that may run beside the server that works on its jobs.
+#[expect(clippy::unused_async, reason = "a store on a server is connected to")]
+pub async fn open_store_beside(at: StoreAt) -> Result<OwnedStore, NoStore> {
+    match at {
+        StoreAt::Sqlite(path) => Ok(of_sqlite(vestibule_sqlite::SqliteStore::visit(
+            &path,
+            &vestibule_sqlite::Settings::default(),
+        )?)),
     }
+}
 
-    /// One job, whole.
-    pub fn find(&self, id: JobId) -> Result<Option<Job>, Fault> {
-        self.0.find(id)
-    }
-
-    /// Jobs, newest first, without their payloads.
-    pub fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, Fault> {
-        self.0.list(filter)
+fn of_sqlite<const N: usize>(
+    (store, engines): (vestibule_sqlite::SqliteStore, [vestibule_sqlite::Engine; N]),
+) -> OwnedStore {
+    let engine = |it: vestibule_sqlite::Engine| Engine { name: it.name(), work: Box::new(move || it.run()) };
+    let closing = store.clone();
+    OwnedStore {
+        store: Arc::new(store),
+        engines: engines.into_iter().map(engine).collect(),
+        drivers: Vec::new(),
+        close: Box::new(move || closing.close()),
     }
 }

@@ -9,6 +9,7 @@ mod http;
 mod log;
 mod operators;
 mod posting;
+mod reviewing;
 mod screen;
 mod wiring;
 

@@ -1,15 +1,18 @@
 //! The command line: one file a subcommand.
 
+mod amqp;
 mod check;
 mod explain;
 mod jobs;
 mod operation;
 mod outset;
 mod preview;
+mod reviews;
 mod run;
 mod schema;
 mod serve;
 mod stop;
+mod visit;
 
 use std::process::ExitCode;
 
@@ -46,6 +49,8 @@ enum Command {
     Preview(preview::Preview),
     Run(run::Run),
     Jobs(jobs::Jobs),
+    Reviews(reviews::Reviews),
+    Amqp(amqp::Amqp),
     Schema(schema::Schema),
     Explain(explain::Explain),
 }
@@ -59,6 +64,8 @@ impl Line {
             Command::Preview(it) => it.run(),
             Command::Run(it) => it.run(),
             Command::Jobs(it) => it.run(),
+            Command::Reviews(it) => it.run(),
+            Command::Amqp(it) => it.run(),
             Command::Schema(it) => it.run(),
             Command::Explain(it) => it.run(),
         };

@@ -1,18 +1,19 @@
 //! What several commands begin with: the files, the store, the runtime.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     thread::{JoinHandle, available_parallelism},
 };
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::runtime::{Builder, Runtime};
 use vestibule_core::{document::Document, ports::JobStore, registry::Registry, runner::Runner};
 
 use super::{End, Stop};
 use crate::{
-    adapters::{self, StoreAt},
+    adapters::{self, NoStore, OwnedStore, StoreAt},
     config::{Config, StorePlace},
     house::House,
     screen,
@@ -89,12 +90,21 @@ pub struct OpenStore {
 impl OpenStore {
     /// Opens the store of a directory for a process that works on its jobs; `None` where its configuration says so.
     pub fn of(plans: &Plans, runtime: &Runtime) -> Result<Option<Self>, Stop> {
+        Self::open(plans, runtime, |at| Box::pin(adapters::open_store(at)))
+    }
+
+    /// Opens it for a command that may run beside such a process.
+    pub fn beside(plans: &Plans, runtime: &Runtime) -> Result<Option<Self>, Stop> {
+        Self::open(plans, runtime, |at| Box::pin(adapters::open_store_beside(at)))
+    }
+
+    fn open(
+        plans: &Plans,
+        runtime: &Runtime,
+        how: impl FnOnce(StoreAt) -> BoxFuture<'static, Result<OwnedStore, NoStore>>,
+    ) -> Result<Option<Self>, Stop> {
         let Some(at) = store_at(plans)? else { return Ok(None) };
-        runtime
-            .block_on(adapters::open_store(at))
-            .map_err(|error| stop_of_store(&*error))?
-            .start(runtime)
-            .map(Some)
+        runtime.block_on(how(at)).map_err(|error| stop_of_store(&*error))?.start(runtime).map(Some)
     }
 
     /// Waits until everything that was handed to the store is on disk.
@@ -108,7 +118,7 @@ impl OpenStore {
     }
 }
 
-impl adapters::OwnedStore {
+impl OwnedStore {
     /// Starts what works for it.
     fn start(self, runtime: &Runtime) -> Result<OpenStore, Stop> {
         let _inside = runtime.enter();
@@ -127,14 +137,6 @@ fn store_at(plans: &Plans) -> Result<Option<StoreAt>, Stop> {
     match place {
         StorePlace::Sqlite(path) => Ok(Some(StoreAt::Sqlite(plans.directory.root.join(path)))),
         StorePlace::Postgres(_) => Err(Stop::wrong_use("a store on PostgreSQL is not built yet")),
-    }
-}
-
-/// Where the file of a directory's store lies; `None` where it is kept elsewhere, or nowhere.
-pub fn store_path(plans: &Plans) -> Option<PathBuf> {
-    match plans.config.store.as_ref()? {
-        StorePlace::Sqlite(path) => Some(plans.directory.root.join(path)),
-        StorePlace::Postgres(_) => None,
     }
 }
 

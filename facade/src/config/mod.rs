@@ -3,7 +3,7 @@
 mod callbacks;
 pub mod codes;
 mod file;
-mod quantity;
+pub mod quantity;
 mod store;
 mod watch;
 

@@ -1,13 +1,16 @@
 //! The facade over HTTP/1: routes, and nothing that the pipeline should decide.
 
 pub mod answer;
+mod desk;
 mod flows;
 mod health;
 mod hooks;
 mod incoming;
 pub mod jobs;
 pub mod listener;
+mod metrics;
 pub mod problem;
+pub mod reviews;
 pub mod room;
 mod soap;
 mod stalled;
@@ -68,6 +71,13 @@ async fn route(front: &Front, parts: &Parts, body: &mut Option<Incoming>) -> Ans
     if let Some(id) = under(path, "/v1/jobs/") {
         return jobs::answer(front, &parts.method, &id).await;
     }
+    if let Some((id, verb)) = path.strip_prefix("/v1/jobs/").and_then(|it| it.split_once('/')) {
+        return jobs::act(front, (id, verb), parts, body).await;
+    }
+    if let Some(rest) = path.strip_prefix("/v1/reviews").filter(|it| it.is_empty() || it.starts_with('/')) {
+        let rest: Vec<&str> = rest.split('/').skip(1).collect();
+        return reviews::answer(front, &rest, parts, body).await;
+    }
     if path.starts_with("/hooks/") {
         return hooks::answer(front, parts, body).await;
     }
@@ -76,9 +86,10 @@ async fn route(front: &Front, parts: &Parts, body: &mut Option<Incoming>) -> Ans
     }
     let looks = matches!(parts.method, Method::GET | Method::HEAD);
     match path {
-        "/livez" | "/readyz" if !looks => not_allowed("GET, HEAD", "a probe can only be read"),
+        "/livez" | "/readyz" | "/metrics" if !looks => not_allowed("GET, HEAD", "a probe can only be read"),
         "/livez" => health::live(),
         "/readyz" => health::ready(front).await,
+        "/metrics" => metrics::answer(front),
         _ => Problem::of_http(StatusCode::NOT_FOUND, "there is nothing at this path").answer(),
     }
 }
