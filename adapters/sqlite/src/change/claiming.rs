@@ -136,7 +136,7 @@ pub(crate) struct ClaimDeliveries {
 
 /// Reads the index of deliveries that are not done.
 pub(crate) const TO_SEND: &str = "SELECT seq FROM jobs INDEXED BY jobs_sending \
-     WHERE delivery IN (1, 2) AND due <= ?1 ORDER BY due, flow, seq LIMIT ?2";
+     WHERE delivery IN (1, 2) AND due <= ?1 ORDER BY due, flow, delivery, seq LIMIT ?2";
 
 impl Change for ClaimDeliveries {
     type Output = Vec<Claimed>;

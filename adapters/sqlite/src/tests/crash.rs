@@ -4,7 +4,7 @@
 //! to a file, which survives it; after each kill the store is opened and compared with all lines so far.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap, HashSet},
     fs::{self, File, OpenOptions},
     hash::{BuildHasher, RandomState},
     io::Write,
@@ -17,10 +17,10 @@ use std::{
 
 use futures_util::future::join_all;
 use vestibule_core::{
-    job::{JobId, Lease, ReplyBody, Submission},
+    job::{Delivery, JobId, Lease, ReplyBody, Submission},
     ports::JobStore,
 };
-use vestibule_testkit::fixtures;
+use vestibule_testkit::{fixtures, job_store::flows};
 
 use super::{Running, block_on};
 use crate::{Reader, Settings, SqliteStore};
@@ -38,8 +38,15 @@ fn the_victim_works_until_it_is_killed() {
     let running = Running::open(&directory.join("jobs.db"), &Settings::default()).unwrap();
     let store = running.store();
     block_on(async {
-        for claimed in store.claim(vestibule_testkit::job_store::flows(), 10_000).await.unwrap() {
-            answer(store, &log, claimed.lease).await;
+        let claimed = store.claim(flows(), 10_000).await.unwrap();
+        for claimed in claimed {
+            // What was acknowledged of its checkpoints goes on with it; the check reads the log.
+            let saved: Vec<_> = claimed.checkpoints.iter().map(|it| it.record.to_string()).collect();
+            note(&log, &format!("resumed {} {}", claimed.job.id, saved.join(",")));
+            work(store, &log, claimed.lease).await;
+        }
+        for claimed in store.claim_deliveries(10_000).await.unwrap() {
+            deliver(store, &log, claimed.lease).await;
         }
         join_all((0..CALLERS).map(|_| call_for_ever(store, &log))).await;
     });
@@ -48,12 +55,16 @@ fn the_victim_works_until_it_is_killed() {
 async fn call_for_ever(store: &SqliteStore, log: &Mutex<File>) {
     loop {
         // Few keys, so that many calls meet one that is known.
-        let key = format!("k{}", random() % 2000);
-        match store.submit(fixtures::job(Some(&key), key.as_bytes())).await.unwrap() {
+        let number = random() % 2000;
+        let key = format!("k{number}");
+        let job = fixtures::job(Some(&key), key.as_bytes());
+        // Some results are to be sent, some are waited for.
+        let job = if number.is_multiple_of(3) { fixtures::sent(job) } else { job };
+        match store.submit(job).await.unwrap() {
             Submission::Queued(id) => panic!("{id} was queued"),
             Submission::Accepted(lease) => {
                 note(log, &format!("job {key} {}", lease.job));
-                answer(store, log, lease).await;
+                work(store, log, lease).await;
             }
             Submission::Known(job) => {
                 note(log, &format!("job {key} {}", job.id));
@@ -67,12 +78,35 @@ async fn call_for_ever(store: &SqliteStore, log: &Mutex<File>) {
     }
 }
 
+async fn work(store: &SqliteStore, log: &Mutex<File>, lease: Lease) {
+    for record in 0..2 {
+        store.checkpoint(&lease, vec![fixtures::checkpoint(record, "low")]).await.unwrap();
+        note(log, &format!("saved {} {record}", lease.job));
+    }
+    answer(store, log, lease).await;
+}
+
+async fn deliver(store: &SqliteStore, log: &Mutex<File>, lease: Lease) {
+    let id = lease.job;
+    match random() % 4 {
+        0 => store.delivered_soon(lease),
+        1 => store.redeliver(lease, Duration::ZERO).await.unwrap(),
+        _ => {
+            store.delivered(lease).await.unwrap();
+            note(log, &format!("delivered {id} ."));
+        }
+    }
+}
+
 async fn answer(store: &SqliteStore, log: &Mutex<File>, lease: Lease) {
     let id = lease.job;
     // Another text for each attempt: two answers of one job would differ.
     let text = random().to_string();
-    store.answer(lease, fixtures::reply(text.as_bytes())).await.unwrap();
+    let way = store.answer(lease, fixtures::reply(text.as_bytes())).await.unwrap();
     note(log, &format!("reply {id} {text}"));
+    if let Some(way) = way {
+        deliver(store, log, way).await;
+    }
 }
 
 fn note(log: &Mutex<File>, line: &str) {
@@ -100,17 +134,22 @@ fn what_was_acknowledged_survives_every_kill() {
             assert_eq!(victim.try_wait().unwrap(), None, "the victim ended by itself in round {round}");
             sleep(Duration::from_millis(1));
         }
-        sleep(Duration::from_micros(random() % 60_000));
+        sleep(Duration::from_micros(random() % 200_000));
         victim.kill().unwrap();
         victim.wait().unwrap();
         check(&directory.path().join("jobs.db"), &lines(), round);
     }
-    assert!(lines().lines().count() > 1000, "too little work to prove anything");
+    let lines = lines();
+    assert!(lines.lines().count() > 1000, "too little work to prove anything");
+    for word in ["job", "saved", "resumed", "reply", "delivered"] {
+        assert!(lines.lines().any(|it| it.starts_with(word)), "nothing was {word}");
+    }
 }
 
 /// Compares the store with everything that was ever acknowledged.
 fn check(path: &Path, log: &str, round: u32) {
-    let (mut names, mut replies) = (HashMap::new(), HashMap::new());
+    let (mut names, mut replies, mut delivered) = (HashMap::new(), HashMap::new(), HashSet::new());
+    let mut saved: HashMap<_, BTreeSet<&str>> = HashMap::new();
     for line in log.lines() {
         let words: Vec<_> = line.split(' ').collect();
         match words[..] {
@@ -119,6 +158,18 @@ fn check(path: &Path, log: &str, round: u32) {
             }
             ["reply", id, text] => {
                 assert_eq!(*replies.entry(id).or_insert(text), text, "round {round}: two replies of {id}");
+            }
+            ["saved", id, record] => {
+                saved.entry(id).or_default().insert(record);
+            }
+            ["resumed", id, records] => {
+                let kept: BTreeSet<_> = records.split(',').filter(|it| !it.is_empty()).collect();
+                let lost: Vec<_> =
+                    saved.get(id).into_iter().flatten().filter(|it| !kept.contains(*it)).collect();
+                assert!(lost.is_empty(), "round {round}: checkpoints {lost:?} of {id} are lost");
+            }
+            ["delivered", id, _] => {
+                assert!(delivered.insert(id), "round {round}: {id} was delivered, and was due again");
             }
             _ => panic!("round {round}: {line}"),
         }
@@ -134,5 +185,23 @@ fn check(path: &Path, log: &str, round: u32) {
         let job = reader.find(JobId::parse(id).unwrap()).unwrap().unwrap();
         let kept = job.state.reply().unwrap_or_else(|| panic!("round {round}: the reply of {id} is lost"));
         assert_eq!(kept, &fixtures::reply(text.as_bytes()), "round {round}");
+        let expected = match (job.return_to.is_some(), delivered.contains(id)) {
+            (false, _) => job.delivery == Delivery::Nothing,
+            (true, true) => job.delivery == Delivery::Done,
+            // What was noted without waiting may be done, and is due where it is not.
+            (true, false) => matches!(job.delivery, Delivery::Due { .. } | Delivery::Done),
+        };
+        assert!(expected, "round {round}: the delivery of {id} is {:?}", job.delivery);
+    }
+    for (id, records) in saved {
+        let id = JobId::parse(id).unwrap();
+        if reader.find(id).unwrap().unwrap().state.reply().is_none() {
+            let kept: Vec<_> =
+                reader.checkpoints(id).unwrap().iter().map(|it| it.record.to_string()).collect();
+            assert!(
+                records.iter().all(|it| kept.iter().any(|kept| kept == it)),
+                "round {round}: {id}: {kept:?}"
+            );
+        }
     }
 }

@@ -69,6 +69,38 @@ fn what_an_earlier_process_held_is_due_at_once_and_oldest_first() {
 }
 
 #[test]
+fn deliveries_of_an_earlier_process_are_due_at_once() {
+    let (_directory, path) = temporary();
+    let first = Running::open(&path, &settings(LONG)).unwrap();
+    let (held, waiting) = block_on(async {
+        let store = first.store();
+        let answer = async || match store.submit(fixtures::sent(fixtures::job(None, b"<a/>"))).await.unwrap()
+        {
+            Submission::Accepted(lease) => {
+                store.answer(lease, fixtures::reply(b"<r/>")).await.unwrap().unwrap()
+            }
+            other => panic!("{other:?}"),
+        };
+        let (held, waiting) = (answer().await, answer().await);
+        let id = waiting.job;
+        store.redeliver(waiting, LONG).await.unwrap();
+        (held, id)
+    });
+    drop(first);
+    let second = Running::open(&path, &settings(LONG)).unwrap();
+    block_on(async {
+        let store = second.store();
+        let claimed = store.claim_deliveries(10).await.unwrap();
+        assert_eq!(claimed.iter().map(|it| it.job.id).collect::<Vec<_>>(), [held.job], "the other one waits");
+        assert!(store.delivered(held).await.is_err(), "the dead process's lease is worth nothing");
+        for claimed in claimed {
+            store.delivered(claimed.lease).await.unwrap();
+        }
+        assert_eq!(store.find(waiting).await.unwrap().unwrap().state.word(), "answered");
+    });
+}
+
+#[test]
 fn a_second_owner_is_refused_and_a_reader_is_not() {
     let (_directory, path) = temporary();
     let running = Running::open(&path, &settings(LONG)).unwrap();

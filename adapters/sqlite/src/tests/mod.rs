@@ -4,6 +4,8 @@ mod bench;
 mod crash;
 mod disk;
 mod group;
+mod upgrade;
+mod visit;
 
 use std::{
     num::NonZeroUsize,
@@ -27,11 +29,18 @@ struct Running {
 
 impl Running {
     fn open(path: &Path, settings: &Settings) -> Result<Self, StoreError> {
-        let (store, engines) = SqliteStore::open(path, settings)?;
+        Ok(Self::start(SqliteStore::open(path, settings)?))
+    }
+
+    fn visit(path: &Path, settings: &Settings) -> Result<Self, StoreError> {
+        Ok(Self::start(SqliteStore::visit(path, settings)?))
+    }
+
+    fn start((store, engines): (SqliteStore, [crate::Engine; 2])) -> Self {
         let start = |engine: crate::Engine| {
             Builder::new().name(engine.name().into()).spawn(move || engine.run()).unwrap()
         };
-        Ok(Self { store: Some(store), threads: engines.into_iter().map(start).collect() })
+        Self { store: Some(store), threads: engines.into_iter().map(start).collect() }
     }
 
     fn store(&self) -> &SqliteStore {
