@@ -11,7 +11,7 @@ use vestibule_core::{
 
 use super::{Call, Change, Group, Operation, Redeliver, lease, line, micros, token};
 use crate::{
-    error::{Failure, Trouble, stale_lease},
+    error::{Failure, stale_lease},
     row::{self, ReplyFacts},
 };
 

@@ -16,6 +16,8 @@ use vestibule_core::{
     job::{JobId, Lease},
 };
 
+#[cfg(test)]
+pub(crate) use claim::CLAIM;
 pub(crate) use claim::{Claim, ClaimDeliveries};
 pub(crate) use deliver::{Delivered, MarkReturned, Redeliver, Undeliverable};
 pub(crate) use leased::{Answer, Bury, Keep, Release, Renew, Suspend};

@@ -1,3 +1,8 @@
+mod alarms;
+mod crash;
+mod opening;
+mod plans;
+
 use std::{
     sync::{Arc, LazyLock},
     time::Duration,
@@ -67,9 +72,9 @@ fn every_statement_is_one_that_the_server_takes() {
     open(&settings).close();
     RUNNER.block_on(async {
         let mut link = Way::new(&settings).unwrap().connect(|_| ()).await.unwrap();
-        for statement in
-            crate::change::STATEMENTS.concat().into_iter().chain(crate::read::STATEMENTS.to_vec())
-        {
+        let all =
+            [&crate::change::STATEMENTS.concat(), crate::read::STATEMENTS, crate::alarm::STATEMENTS].concat();
+        for statement in all {
             let prepared =
                 link.run(Duration::from_secs(10), |it| async { it.prepare_all(&[statement]).await });
             if let Err(trouble) = prepared.await {

@@ -1,0 +1,106 @@
+use std::{sync::Arc, thread, time::Duration};
+
+use vestibule_core::ports::JobStore;
+use vestibule_testkit::{fixtures, job_store::CASES, postgres::Postgres};
+
+use super::{RUNNER, fresh, open};
+use crate::{Password, PostgresStore, Settings, Tls, sql};
+
+fn refused(settings: &Settings) -> String {
+    let error = RUNNER.block_on(PostgresStore::open(settings)).err().expect("it opened");
+    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    format!("{error} / {source}")
+}
+
+#[test]
+fn what_can_not_be_opened_says_what_to_do() {
+    let good = fresh(Duration::from_secs(60));
+    let server = Postgres::shared().unwrap();
+    server
+        .sql("postgres", "CREATE ROLE secrets; CREATE ROLE locked LOGIN PASSWORD 'right' IN ROLE secrets")
+        .unwrap();
+    server.sql("postgres", "CREATE ROLE poor LOGIN").unwrap();
+    let locked = |password: &str| Settings {
+        user: "locked".into(),
+        password: Some(Password::new(password)),
+        ..good.clone()
+    };
+    for (settings, expected) in [
+        (Settings { port: 1, ..good.clone() }, "is the server up"),
+        (Settings { database: "nowhere".into(), ..good.clone() }, "CREATE DATABASE"),
+        (Settings { user: "nobody_at_all".into(), ..good.clone() }, "check the role"),
+        (locked("wrong-one"), "check the role"),
+        (Settings { password: None, ..locked("") }, "no connection"),
+        (Settings { user: "poor".into(), ..good.clone() }, "may not do this"),
+        (Settings { schema: "a b".into(), ..good.clone() }, "no name for a schema"),
+        (Settings { schema: "pg_own".into(), ..good.clone() }, "no name for a schema"),
+        (Settings { tls: Tls::Verify, ..good.clone() }, "`ca` names a file"),
+        (Settings { tls: Tls::Require, ..good.clone() }, "check `tls`"),
+        (Settings { tls: Tls::Verify, ca: Some("/nowhere".into()), ..good.clone() }, "/nowhere"),
+    ] {
+        let text = refused(&settings);
+        assert!(text.contains(expected), "{expected}: {text}");
+        assert!(!text.contains("wrong-one"), "{text}");
+        assert!(!format!("{settings:?}").contains("wrong-one"), "{settings:?}");
+    }
+}
+
+#[test]
+fn many_processes_may_start_on_an_empty_database() {
+    let settings = Settings { schema: "order".into(), ..fresh(Duration::from_secs(60)) };
+    let stores: Vec<_> = thread::scope(|scope| {
+        let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&settings))).collect();
+        starts.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    for store in &stores {
+        RUNNER.block_on(store.submit(fixtures::job(None, b"<a/>"))).unwrap();
+        RUNNER.block_on(store.ready()).unwrap();
+        assert!(store.commits() > 0);
+    }
+}
+
+#[test]
+fn a_newer_store_is_refused() {
+    let settings = fresh(Duration::from_secs(60));
+    open(&settings).close();
+    let newer = "INSERT INTO vestibule.versions (number) VALUES (99)";
+    Postgres::shared().unwrap().sql(&settings.database, newer).unwrap();
+    assert!(refused(&settings).contains("99"), "{}", refused(&settings));
+}
+
+#[test]
+fn a_role_that_may_only_work_works() {
+    let settings = fresh(Duration::from_secs(600));
+    let server = Postgres::shared().unwrap();
+    server.sql("postgres", "CREATE ROLE worker LOGIN IN ROLE pg_read_all_stats").unwrap();
+    server.sql(&settings.database, &sql("vestibule")).unwrap();
+    let grants = "GRANT USAGE ON SCHEMA vestibule TO worker;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA vestibule TO worker";
+    server.sql(&settings.database, grants).unwrap();
+    let store = open(&Settings { user: "worker".into(), ..settings });
+    assert_eq!(RUNNER.block_on(store.warnings()).unwrap(), Vec::<String>::new());
+    let case = CASES.iter().find(|it| it.name == "a_job_is_answered_once").unwrap();
+    case.check(Arc::new(store)).unwrap();
+}
+
+#[test]
+fn a_closed_store_says_so() {
+    let store = open(&fresh(Duration::from_secs(60)));
+    store.close();
+    let fault = RUNNER.block_on(store.submit(fixtures::job(None, b"<a/>"))).unwrap_err();
+    assert!(fault.message.contains("closed"), "{fault:?}");
+    assert!(RUNNER.block_on(store.find(vestibule_core::job::JobId::fresh())).is_err());
+}
+
+#[test]
+fn without_its_drivers_a_store_answers_at_once() {
+    let (store, drivers) = RUNNER.block_on(PostgresStore::open(&fresh(Duration::from_secs(60)))).unwrap();
+    let waiting = RUNNER.spawn({
+        let store = store.clone();
+        async move { store.submit(fixtures::job(None, b"<a/>")).await }
+    });
+    thread::sleep(Duration::from_millis(50));
+    drop(drivers);
+    assert!(RUNNER.block_on(waiting).unwrap().is_err());
+    assert!(RUNNER.block_on(store.ready()).is_err());
+}
