@@ -169,3 +169,86 @@ fn correctable<'s>(shape: &'s Shape, path: &str) -> Result<&'s FieldPlan, Object
     }
     Err(Objection::NoField { field: path.to_owned(), near: None })
 }
+
+#[cfg(test)]
+mod tests {
+    use vestibule_core::{
+        mapping::{Surroundings, compile, plan::Mapping},
+        ports::Files,
+    };
+
+    use super::*;
+
+    struct NoFiles;
+
+    impl Files for NoFiles {
+        fn read(&self, _: &str) -> std::io::Result<Vec<u8>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
+
+    fn mapping() -> Mapping {
+        let text = "mapping: a\nsource: { kind: json }\nrecord:\n  reserve: reserve\n  cause: { from: cause }\n  \
+                    both: { compute: length(reserve) }\n  fixed: { value: x }\n  \
+                    lines: { each: lines, record: { amount: amount, taxes: { each: t, record: { rate: rate } } } }\n";
+        let registry = crate::adapters::registry(0);
+        let compiled =
+            compile("a", text, &Surroundings { files: &NoFiles, registry: &registry, routes: None });
+        compiled.mapping.expect("a good mapping")
+    }
+
+    #[test]
+    fn what_is_corrected_is_a_field_that_was_read() {
+        let mapping = mapping();
+        for (path, expected) in [
+            ("reserve", ""),
+            ("lines[2].amount", ""),
+            ("lines[1].taxes[3].rate", ""),
+            ("resrve", "there is no field `resrve`; did you mean `reserve`?"),
+            ("lines[2].amuont", "there is no field `lines[2].amuont`; did you mean `lines[2].amount`?"),
+            ("line[2].amount", "there is no field `line[2].amount`; did you mean `lines[2].amount`?"),
+            ("", "there is no field ``"),
+            ("zzz", "there is no field `zzz`"),
+            ("lines", "`lines` can not be corrected: it is a list; correct the fields of its items"),
+            ("lines[2]", "`lines[2]` can not be corrected: it is a list; correct the fields of its items"),
+            ("both", "`both` can not be corrected: it is computed from other fields"),
+            ("fixed", "`fixed` can not be corrected: it is not read from the document"),
+            ("reserve[1]", "`reserve[1]` can not be corrected: it is no list"),
+            ("reserve.x", "`reserve.x` can not be corrected: what stands before the point is no list"),
+            (
+                "lines[0].amount",
+                "`lines[0].amount` can not be corrected: an item of a list is counted from 1, e.g. lines[2].amount",
+            ),
+            (
+                "lines.amount",
+                "`lines.amount` can not be corrected: an item of a list is counted from 1, e.g. lines[2].amount",
+            ),
+            (
+                "lines[2.amount",
+                "`lines[2.amount` can not be corrected: an item of a list is counted from 1, e.g. lines[2].amount",
+            ),
+        ] {
+            let got = correctable(&mapping.record, path).err().map(|it| it.to_string());
+            assert_eq!(got.unwrap_or_default(), expected, "path: {path}");
+        }
+    }
+
+    #[test]
+    fn a_decision_has_a_name_and_a_bounded_note() {
+        let made = |record, by: &str, note: usize| {
+            let made = decision(Ruling::Release, record, by, Some("x".repeat(note)));
+            made.map(|it| it.record).map_err(|it| it.to_string())
+        };
+        let name = "a reviewer's name has 1 to 100 printable characters";
+        for (record, by, note, expected) in [
+            (None, "anna", 0, Ok(None)),
+            (Some(1), "anna", 0, Ok(Some(0))),
+            (Some(0), "anna", 0, Err("there is no record 0: the document has 0")),
+            (None, "", 0, Err(name)),
+            (None, "a\nb", 0, Err(name)),
+            (None, "anna", 2_001, Err("the note is longer than 2000 bytes")),
+        ] {
+            assert_eq!(made(record, by, note), expected.map_err(str::to_owned), "{record:?} {by:?} {note}");
+        }
+    }
+}

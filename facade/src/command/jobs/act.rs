@@ -69,7 +69,7 @@ impl Retry {
     /// Starts them again.
     pub fn run(self) -> Result<End, Stop> {
         let act =
-            Act { verb: "retry", past: "to be done again", states: &["dead", "answered"], fits: may_retry };
+            Act { verb: "retry", past: "started again", states: &["dead", "answered"], fits: may_retry };
         act.run(&self.what, &self.which, (self.yes, self.json), &|visit, id| {
             visit.ask(visit.store().retry(id))
         })
@@ -79,7 +79,10 @@ impl Retry {
 impl Cancel {
     /// Gives them up.
     pub fn run(self) -> Result<End, Stop> {
-        let cause = cancelled_by(&visit::by(self.by)?, self.note.as_deref());
+        // Counting needs no name.
+        let is_count = !self.which.is_all() && !self.yes;
+        let by = if is_count { String::new() } else { visit::by(self.by)? };
+        let cause = cancelled_by(&by, self.note.as_deref());
         let states = &["queued", "leased", "in-review"];
         let act = Act { verb: "cancel", past: "cancelled", states, fits: |job| !job.state.is_finished() };
         act.run(&self.what, &self.which, (self.yes, self.json), &|visit, id| {

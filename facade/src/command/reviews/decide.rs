@@ -143,7 +143,12 @@ fn said(id: JobId, word: &str, by: &str, records: &Preview) -> String {
         Outcome::Review => "the checks still ask for a person",
         Outcome::Reject => "it is refused",
     };
-    let mut out = format!("{id}  {word} by {}: {next}\n", screen::one_line(by, 100));
+    let past = match word {
+        "correct" => "corrected",
+        "reject" => "rejected",
+        _ => "released",
+    };
+    let mut out = format!("{id}  {past} by {}: {next}\n", screen::one_line(by, 100));
     for record in records.records.iter().filter(|it| it.outcome >= Outcome::Review) {
         out.push_str(&preview::findings(&record.findings));
     }
