@@ -73,7 +73,7 @@ struct Consignment {
     owed: Owed,
     flow: Arc<str>,
     parcels: Vec<Parcel>,
-    /// How often it was tried before.
+    /// How often it was tried, this time included.
     tried: u32,
     is_ordered: bool,
     /// When its lease was made or renewed last, as far as is known here.
@@ -138,7 +138,7 @@ impl Outbox {
     fn consignment(&self, owed: Owed, job: Job) -> Consignment {
         let tried = match &job.delivery {
             Delivery::Due { attempt, .. } => *attempt,
-            Delivery::Nothing | Delivery::Done | Delivery::GivenUp { .. } => 0,
+            Delivery::Nothing | Delivery::Done | Delivery::GivenUp { .. } => 1,
         };
         let job = Arc::new(job);
         let parcel = |(purpose, place): (Purpose, &crate::job::Place)| Parcel {
@@ -180,7 +180,7 @@ impl Outbox {
             Err(mpsc::error::TrySendError::Full(it) | mpsc::error::TrySendError::Closed(it)) => it,
             Ok(()) => return,
         };
-        self.shared.put_off(refused, backoff::jittered(FULL), no_room()).await;
+        self.shared.put_off_full(refused).await;
     }
 }
 
@@ -209,8 +209,7 @@ impl Shared {
         self.wakes.claims.notify_one();
     }
 
-    async fn failed(&self, mut consignment: Consignment, most: Option<u32>, fault: Fault) {
-        consignment.tried = consignment.tried.saturating_add(1);
+    async fn failed(&self, consignment: Consignment, most: Option<u32>, fault: Fault) {
         let tried = consignment.tried;
         if let Some(served) = self.served.get(&consignment.flow) {
             served.tally.delivery_failures.one();
@@ -230,6 +229,13 @@ impl Shared {
             tracing::error!(%job, %fault, "that a result is undeliverable could not be stored");
         }
         self.wakes.claims.notify_one();
+    }
+
+    /// There is no room for it now. The store counts that as a try: with growing pauses, tries last as long as for what
+    /// was sent in vain.
+    async fn put_off_full(&self, consignment: Consignment) {
+        let delay = backoff::of_delivery(consignment.tried, Recovery::RetryAfter(FULL));
+        self.put_off(consignment, delay, no_room()).await;
     }
 
     async fn put_off(&self, consignment: Consignment, delay: Duration, fault: Fault) {
@@ -317,7 +323,7 @@ impl Dispatcher {
             Some(Err(mpsc::error::TrySendError::Full(it) | mpsc::error::TrySendError::Closed(it))) => it,
             None => return,
         };
-        self.shared.put_off(refused, backoff::jittered(FULL), no_room()).await;
+        self.shared.put_off_full(refused).await;
     }
 
     /// Calls the returner, and keeps the leases of the batch while it works.

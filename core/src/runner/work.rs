@@ -141,7 +141,7 @@ impl Work {
             changed: now,
             order: self.order,
             return_to: self.return_to,
-            delivery: Delivery::Due { attempt: 0, not_before: now },
+            delivery: Delivery::Due { attempt: 1, not_before: now },
             decisions: self.decisions,
         }
     }
