@@ -211,14 +211,19 @@ pub(super) fn incomplete(plan: &FieldPlan, slot: usize, records: &[Record]) -> O
 }
 
 /// The findings as they may be shown: `found` is short, and holds no masked value of the record, not even where it
-/// stands in a field without a mask.
+/// stands in a field without a mask; nor does what people wrote.
 pub(super) fn presentable(record: &Record, mut found: Found) -> Found {
-    if found.listed.iter().all(|it| it.found.is_none()) {
+    if found.listed.iter().all(|it| it.found.is_none() && it.check != Check::Decided) {
         return found;
     }
     let hides = masks_any(&record.shape) || !found.unread.is_empty();
     let secrets = hides.then(|| Secrets::of(record, &found.unread));
     for finding in &mut found.listed {
+        if let (Check::Decided, Some(say)) = (finding.check, &mut finding.say)
+            && secrets.as_ref().is_some_and(|it| it.are_in(say))
+        {
+            *say = HIDDEN.into();
+        }
         let Some(text) = &mut finding.found else { continue };
         if secrets.as_ref().is_some_and(|it| it.are_in(text)) {
             *text = HIDDEN.into();

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::ask::Usage;
 
-/// Numbers of records take so many bits of a [`Checkpoint::record`], those of decisions the others.
-const BITS: u32 = 21;
+/// Numbers of records take so many bits of a [`Checkpoint::record`], those of decisions the next ones. The last is not used,
+/// so that the name fits a signed column of 32 bits as well.
+const BITS: (u32, u32) = (21, 10);
 
 /// The answer to one question: about one record as it was read, or as it is after decisions about it. A record with an
 /// answer that no correction came after is never asked about again.
@@ -25,16 +26,16 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// The name of the question about a record (which one that `source.only` kept, from 0, in document order) after so many
     /// decisions about it: a correction makes it another question, and a release lifts the doubts of earlier answers alone.
-    /// `None` past 2,097,151 records or 2,047 decisions: such an answer is not saved.
+    /// `None` past 2,097,151 records or 1,023 decisions: such an answer is not saved.
     pub fn question(record: usize, decisions: usize) -> Option<u32> {
-        let record = u32::try_from(record).ok().filter(|it| it >> BITS == 0)?;
-        let decisions = u32::try_from(decisions).ok().filter(|it| it >> (u32::BITS - BITS) == 0)?;
-        Some(decisions << BITS | record)
+        let record = u32::try_from(record).ok().filter(|it| it >> BITS.0 == 0)?;
+        let decisions = u32::try_from(decisions).ok().filter(|it| it >> BITS.1 == 0)?;
+        Some(decisions << BITS.0 | record)
     }
 
     /// Which record it answers about, and after how many decisions about that.
     pub fn asked_about(&self) -> (u32, u32) {
-        (self.record & ((1 << BITS) - 1), self.record >> BITS)
+        (self.record & ((1 << BITS.0) - 1), self.record >> BITS.0)
     }
 }
 
@@ -44,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_question_names_its_record_and_the_decisions_before_it() {
-        let (most, often) = ((1 << 21) - 1, (1 << 11) - 1);
+        let (most, often) = ((1 << 21) - 1, (1 << 10) - 1);
         for (record, decisions) in [(0, 0), (7, 0), (7, 1), (0, often), (most, 0), (most, often)] {
             let question = Checkpoint::question(record, decisions).unwrap();
             let checkpoint = Checkpoint {

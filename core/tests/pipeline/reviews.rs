@@ -297,7 +297,7 @@ async fn masked_values_are_in_no_word_about_a_decision() {
     let text = "<C><Name>Ana Perez Lopez</Name><Note>of Ana Perez Lopez and Eva Gomez</Note></C>";
     let mut decided = by("Eva Gomez", None, Ruling::Release);
     decided.note = Some("Ana Perez Lopez is\nEva Gomez".into());
-    let correction = correct(None, &[("name", "Eva Gomez")]);
+    let correction = correct(None, &[("name", "Eva Gomez"), ("Ana Perez Lopez", "x")]);
     for decisions in [vec![], vec![correction.clone()], vec![correction, decided]] {
         let (told, reply) = case.run(text, &decisions).await;
         for hidden in ["Perez", "Gomez"] {
