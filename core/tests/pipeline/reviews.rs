@@ -326,3 +326,22 @@ fn a_ticket_is_written_in_the_form_of_the_caller_and_jobs_are_ordered_by_their_f
     let hidden = order(&masked, "<C><A>C-1</A></C>").unwrap();
     assert!(hidden.len() == 64 && !hidden.contains("C-1"), "{hidden}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn nor_in_a_word_about_an_answer() {
+    let record = "record:\n  name: { from: Name, mask: token }\n";
+    let text = format!(
+        "{record}{ASKS}  accept: answer.sure >= 0.7\nreturn:\n  into: R\n  write:\n    Why: findings\n{REVIEW}"
+    );
+    let steps = vec![answer("low", 0.5)];
+    let case = Case::of(|text, model| flow(text, vec![model]), &text, steps);
+    let text = "<C><Name>Ana Perez</Name></C>";
+    case.told(text, &[]).await;
+    for ruling in [Ruling::Release, Ruling::Reject] {
+        let mut decided = by("anna", None, ruling);
+        decided.note = Some("I know Ana Perez".into());
+        let (told, reply) = case.run(text, &[decided]).await;
+        assert!(told.contains(" by anna: ***"), "{told}");
+        assert!(!format!("{told} {reply:?}").contains("Perez"), "{told} {reply:?}");
+    }
+}
