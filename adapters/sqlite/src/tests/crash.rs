@@ -22,10 +22,10 @@ use vestibule_core::{
 };
 use vestibule_testkit::{fixtures, job_store::flows};
 
-use super::{Running, block_on};
-use crate::{Reader, Settings, SqliteStore};
+use super::{Running, block_on, power};
+use crate::{Reader, SqliteStore};
 
-const DIRECTORY: &str = "VESTIBULE_TEST_CRASH";
+pub(super) const DIRECTORY: &str = "VESTIBULE_TEST_CRASH";
 const ROUNDS: u32 = 25;
 const CALLERS: u64 = 24;
 
@@ -35,7 +35,8 @@ fn the_victim_works_until_it_is_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY).map(PathBuf::from) else { return };
     let log = OpenOptions::new().append(true).create(true).open(directory.join("acknowledged")).unwrap();
     let log = Mutex::new(log);
-    let running = Running::open(&directory.join("jobs.db"), &Settings::default()).unwrap();
+    let settings = power::recorded().unwrap_or_default();
+    let running = Running::open(&directory.join("jobs.db"), &settings).unwrap();
     let store = running.store();
     block_on(async {
         let claimed = store.claim(flows(), 10_000).await.unwrap();
@@ -137,7 +138,9 @@ fn what_was_acknowledged_survives_every_kill() {
         sleep(Duration::from_micros(random() % 200_000));
         victim.kill().unwrap();
         victim.wait().unwrap();
-        check(&directory.path().join("jobs.db"), &lines(), round);
+        if let Err(lost) = check(&directory.path().join("jobs.db"), &lines()) {
+            panic!("round {round}: {lost}");
+        }
     }
     let lines = lines();
     assert!(lines.lines().count() > 1000, "too little work to prove anything");
@@ -146,62 +149,85 @@ fn what_was_acknowledged_survives_every_kill() {
     }
 }
 
-/// Compares the store with everything that was ever acknowledged.
-fn check(path: &Path, log: &str, round: u32) {
-    let (mut names, mut replies, mut delivered) = (HashMap::new(), HashMap::new(), HashSet::new());
-    let mut saved: HashMap<_, BTreeSet<&str>> = HashMap::new();
-    for line in log.lines() {
-        let words: Vec<_> = line.split(' ').collect();
-        match words[..] {
-            ["job", key, id] => {
-                assert_eq!(*names.entry(key).or_insert(id), id, "round {round}: two jobs of {key}")
-            }
-            ["reply", id, text] => {
-                assert_eq!(*replies.entry(id).or_insert(text), text, "round {round}: two replies of {id}");
-            }
-            ["saved", id, record] => {
-                saved.entry(id).or_default().insert(record);
-            }
-            ["resumed", id, records] => {
-                let kept: BTreeSet<_> = records.split(',').filter(|it| !it.is_empty()).collect();
-                let lost: Vec<_> =
-                    saved.get(id).into_iter().flatten().filter(|it| !kept.contains(*it)).collect();
-                assert!(lost.is_empty(), "round {round}: checkpoints {lost:?} of {id} are lost");
-            }
-            ["delivered", id, _] => {
-                assert!(delivered.insert(id), "round {round}: {id} was delivered, and was due again");
-            }
-            _ => panic!("round {round}: {line}"),
+macro_rules! ensure {
+    ($holds:expr, $($said:tt)+) => {
+        if !$holds {
+            return Err(format!($($said)+));
         }
+    };
+}
+
+/// What was acknowledged, by the lines of a log.
+#[derive(Default)]
+struct Acknowledged<'a> {
+    names: HashMap<&'a str, &'a str>,
+    replies: HashMap<&'a str, &'a str>,
+    delivered: HashSet<&'a str>,
+    saved: HashMap<&'a str, BTreeSet<&'a str>>,
+}
+
+impl<'a> Acknowledged<'a> {
+    /// Says so where two lines can not both be true.
+    fn read(log: &'a str) -> Result<Self, String> {
+        let mut all = Self::default();
+        for line in log.lines() {
+            let words: Vec<_> = line.split(' ').collect();
+            match words[..] {
+                ["job", key, id] => {
+                    ensure!(*all.names.entry(key).or_insert(id) == id, "two jobs of {key}");
+                }
+                ["reply", id, text] => {
+                    ensure!(*all.replies.entry(id).or_insert(text) == text, "two replies of {id}");
+                }
+                ["saved", id, record] => {
+                    all.saved.entry(id).or_default().insert(record);
+                }
+                ["resumed", id, records] => {
+                    let kept: BTreeSet<_> = records.split(',').filter(|it| !it.is_empty()).collect();
+                    let known = all.saved.get(id).is_none_or(|it| it.is_subset(&kept));
+                    ensure!(known, "checkpoints of {id} are lost: there are {kept:?}");
+                }
+                ["delivered", id, _] => {
+                    ensure!(all.delivered.insert(id), "{id} was delivered, and was due again");
+                }
+                _ => return Err(format!("not expected: {line}")),
+            }
+        }
+        Ok(all)
     }
-    let reader = Reader::open(path).unwrap();
+}
+
+/// Compares the store with everything that was ever acknowledged; says what is lost.
+pub(super) fn check(path: &Path, log: &str) -> Result<(), String> {
+    let Acknowledged { names, replies, delivered, saved } = Acknowledged::read(log)?;
+    let reader = Reader::open(path).map_err(|error| error.to_string())?;
+    let find = |id: &str| {
+        let job = reader.find(JobId::parse(id).unwrap()).map_err(|error| error.to_string())?;
+        job.ok_or_else(|| format!("job {id} is lost"))
+    };
     for (key, id) in names {
-        let job = reader.find(JobId::parse(id).unwrap()).unwrap();
-        let job = job.unwrap_or_else(|| panic!("round {round}: job {id} is lost"));
-        assert_eq!(job.document.key.as_ref().map(|it| it.as_str()), Some(key), "round {round}");
-        assert_eq!(&job.document.bytes[..], key.as_bytes(), "round {round}");
+        let job = find(id)?;
+        ensure!(job.document.key.as_ref().map(|it| it.as_str()) == Some(key), "the key of {id}");
+        ensure!(&job.document.bytes[..] == key.as_bytes(), "the document of {id}");
     }
     for (id, text) in replies {
-        let job = reader.find(JobId::parse(id).unwrap()).unwrap().unwrap();
-        let kept = job.state.reply().unwrap_or_else(|| panic!("round {round}: the reply of {id} is lost"));
-        assert_eq!(kept, &fixtures::reply(text.as_bytes()), "round {round}");
+        let job = find(id)?;
+        let Some(kept) = job.state.reply() else { return Err(format!("the reply of {id} is lost")) };
+        ensure!(*kept == fixtures::reply(text.as_bytes()), "another reply of {id}");
         let expected = match (job.return_to.is_some(), delivered.contains(id)) {
             (false, _) => job.delivery == Delivery::Nothing,
             (true, true) => job.delivery == Delivery::Done,
             // What was noted without waiting may be done, and is due where it is not.
             (true, false) => matches!(job.delivery, Delivery::Due { .. } | Delivery::Done),
         };
-        assert!(expected, "round {round}: the delivery of {id} is {:?}", job.delivery);
+        ensure!(expected, "the delivery of {id} is {:?}", job.delivery);
     }
     for (id, records) in saved {
-        let id = JobId::parse(id).unwrap();
-        if reader.find(id).unwrap().unwrap().state.reply().is_none() {
-            let kept: Vec<_> =
-                reader.checkpoints(id).unwrap().iter().map(|it| it.record.to_string()).collect();
-            assert!(
-                records.iter().all(|it| kept.iter().any(|kept| kept == it)),
-                "round {round}: {id}: {kept:?}"
-            );
-        }
+        let job = find(id)?;
+        let kept = reader.checkpoints(job.id).map_err(|error| error.to_string())?;
+        let kept: BTreeSet<_> = kept.iter().map(|it| it.record.to_string()).collect();
+        let all_kept = records.iter().all(|it| kept.contains(*it));
+        ensure!(all_kept || job.state.reply().is_some(), "checkpoints of {id} are lost: there are {kept:?}");
     }
+    Ok(())
 }
