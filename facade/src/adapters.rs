@@ -12,6 +12,8 @@ use vestibule_core::{
     registry::Registry,
 };
 
+use crate::config::{Postgres, Tls};
+
 /// Every adapter of this binary, with documents of up to so many bytes (or of the adapter's own limit, where that is
 /// higher).
 pub fn registry(longest: usize) -> Registry {
@@ -27,7 +29,7 @@ pub fn registry(longest: usize) -> Registry {
         ],
         frontends: vec![Arc::new(vestibule_soap::SoapFrontend::with_limits(xml))],
         models: vec![Arc::new(vestibule_model_rules::Rules), Arc::new(vestibule_model_http::OpenAi::new())],
-        connections: Vec::new(),
+        connections: vec![Arc::new(vestibule_amqp::Amqp)],
         hooks: vec![Arc::new(vestibule_webhook::Webhook)],
         ..Registry::default()
     }
@@ -128,30 +130,64 @@ pub struct OwnedStore {
 pub enum StoreAt {
     /// A file.
     Sqlite(PathBuf),
+    /// A server, with its password and the file of its authority.
+    Postgres(Box<Postgres>, Option<String>, Option<PathBuf>),
 }
 
 /// Why a job store could not be opened.
 pub type NoStore = Box<dyn Error + Send + Sync>;
 
-/// Opens the job store for a server: a file for this process alone.
-#[expect(clippy::unused_async, reason = "a store on a server is connected to")]
+/// Opens the job store for a process that works on its jobs: a file for this process alone, a server for any number of
+/// them.
 pub async fn open_store(at: StoreAt) -> Result<OwnedStore, NoStore> {
+    let settings = vestibule_sqlite::Settings::default();
     match at {
-        StoreAt::Sqlite(path) => {
-            Ok(of_sqlite(vestibule_sqlite::SqliteStore::open(&path, &vestibule_sqlite::Settings::default())?))
-        }
+        StoreAt::Sqlite(path) => Ok(of_sqlite(vestibule_sqlite::SqliteStore::open(&path, &settings)?)),
+        StoreAt::Postgres(server, password, ca) => postgres(*server, password, ca).await,
     }
 }
 
-/// Opens the job store for a command that may run beside the server that works on its jobs.
-#[expect(clippy::unused_async, reason = "a store on a server is connected to")]
+/// Opens the job store for a command that may run beside such a process.
 pub async fn open_store_beside(at: StoreAt) -> Result<OwnedStore, NoStore> {
+    let settings = vestibule_sqlite::Settings::default();
     match at {
-        StoreAt::Sqlite(path) => Ok(of_sqlite(vestibule_sqlite::SqliteStore::visit(
-            &path,
-            &vestibule_sqlite::Settings::default(),
-        )?)),
+        StoreAt::Sqlite(path) => Ok(of_sqlite(vestibule_sqlite::SqliteStore::visit(&path, &settings)?)),
+        StoreAt::Postgres(server, password, ca) => postgres(*server, password, ca).await,
     }
+}
+
+async fn postgres(
+    server: Postgres,
+    password: Option<String>,
+    ca: Option<PathBuf>,
+) -> Result<OwnedStore, NoStore> {
+    let usual = vestibule_postgres::Settings::default();
+    let settings = vestibule_postgres::Settings {
+        host: server.host,
+        port: server.port,
+        database: server.database,
+        user: server.user.unwrap_or(usual.user),
+        password: password.map(vestibule_postgres::Password::new),
+        schema: server.schema.unwrap_or(usual.schema),
+        tls: match server.tls {
+            Tls::Off => vestibule_postgres::Tls::Off,
+            Tls::Require => vestibule_postgres::Tls::Require,
+            Tls::Verify => vestibule_postgres::Tls::Verify,
+        },
+        ca,
+        connections: server.connections.unwrap_or(usual.connections),
+        lease: server.lease.unwrap_or(usual.lease),
+        timeout: server.timeout.unwrap_or(usual.timeout),
+        held: usual.held,
+    };
+    let (store, drivers) = vestibule_postgres::PostgresStore::open(&settings).await?;
+    let closing = store.clone();
+    Ok(OwnedStore {
+        store: Arc::new(store),
+        engines: Vec::new(),
+        drivers: drivers.into_iter().map(|it| Box::pin(it) as BoxFuture<'static, ()>).collect(),
+        close: Box::new(move || closing.close()),
+    })
 }
 
 fn of_sqlite<const N: usize>(

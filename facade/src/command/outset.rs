@@ -4,11 +4,16 @@ use std::{
     path::Path,
     sync::Arc,
     thread::{JoinHandle, available_parallelism},
+    time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use jiff::Timestamp;
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::oneshot,
+    time::timeout,
+};
 use vestibule_core::{document::Document, ports::JobStore, registry::Registry, runner::Runner};
 
 use super::{End, Stop};
@@ -22,6 +27,9 @@ use crate::{
 
 /// Deep enough for every recursion that is bounded elsewhere, and a small part of what threads have by default.
 const STACK: usize = 1 << 20;
+
+/// How long a store on a server has to take what is left when the process ends.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// The async runtime: as many workers as processors.
 pub fn runtime() -> Result<Runtime, Stop> {
@@ -85,6 +93,7 @@ pub struct OpenStore {
     pub store: Arc<dyn JobStore>,
     close: Box<dyn Fn() + Send + Sync>,
     engines: Vec<JoinHandle<()>>,
+    drivers: Vec<oneshot::Receiver<()>>,
 }
 
 impl OpenStore {
@@ -107,9 +116,15 @@ impl OpenStore {
         runtime.block_on(how(at)).map_err(|error| stop_of_store(&*error))?.start(runtime).map(Some)
     }
 
-    /// Waits until everything that was handed to the store is on disk.
-    pub fn close(self) {
+    /// Waits until everything that was handed to the store is durable, and ends the runtime: what drives connections
+    /// lives on it.
+    pub fn close(self, runtime: Runtime) {
         (self.close)();
+        let drivers = join_all(self.drivers);
+        if runtime.block_on(async { timeout(CLOSING, drivers).await }).is_err() {
+            screen::tell("error: the store did not take what was left in time");
+        }
+        drop(runtime);
         for engine in self.engines {
             if engine.join().is_err() {
                 screen::tell("error: a thread of the store ended in a panic");
@@ -122,12 +137,20 @@ impl OwnedStore {
     /// Starts what works for it.
     fn start(self, runtime: &Runtime) -> Result<OpenStore, Stop> {
         let _inside = runtime.enter();
-        self.drivers.into_iter().for_each(Runner::in_background);
+        let mut drivers = Vec::with_capacity(self.drivers.len());
+        for driver in self.drivers {
+            let (ended, end) = oneshot::channel();
+            drivers.push(end);
+            Runner::in_background(async move {
+                driver.await;
+                drop(ended);
+            });
+        }
         let started: Result<Vec<_>, _> =
             self.engines.into_iter().map(|it| Runner::on_thread(it.name, it.work)).collect();
         let engines = started
             .map_err(|fault| Stop::not_reachable(format!("the store's threads: {}", fault.message)))?;
-        Ok(OpenStore { store: self.store, close: self.close, engines })
+        Ok(OpenStore { store: self.store, close: self.close, engines, drivers })
     }
 }
 
@@ -136,7 +159,16 @@ fn store_at(plans: &Plans) -> Result<Option<StoreAt>, Stop> {
     let Some(place) = &plans.config.store else { return Ok(None) };
     match place {
         StorePlace::Sqlite(path) => Ok(Some(StoreAt::Sqlite(plans.directory.root.join(path)))),
-        StorePlace::Postgres(_) => Err(Stop::wrong_use("a store on PostgreSQL is not built yet")),
+        StorePlace::Postgres(server) => {
+            let password = match &server.password {
+                None => None,
+                Some(name) => Some(secrets(name).ok_or_else(|| {
+                    Stop::wrong_use(format!("vestibule.yaml: the environment has no `{name}`"))
+                })?),
+            };
+            let ca = server.ca.as_ref().map(|it| plans.directory.root.join(it));
+            Ok(Some(StoreAt::Postgres(server.clone(), password, ca)))
+        }
     }
 }
 

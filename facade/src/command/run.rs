@@ -116,9 +116,9 @@ impl Run {
             }
             end
         });
-        drop(runtime);
-        if let Some(store) = store {
-            store.close();
+        match store {
+            Some(store) => store.close(runtime),
+            None => drop(runtime),
         }
         end
     }

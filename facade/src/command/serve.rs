@@ -52,12 +52,10 @@ impl Serve {
         let end = runtime.block_on(self.serve(&plans, (house, operation), store.as_ref(), started));
         // Tasks that did not drain hold handles of the store: they end with the runtime.
         match end {
-            Ok(End::Done) => {
-                drop(runtime);
-                if let Some(store) = store {
-                    store.close();
-                }
-            }
+            Ok(End::Done) => match store {
+                Some(store) => store.close(runtime),
+                None => drop(runtime),
+            },
             _ => runtime.shutdown_background(),
         }
         end

@@ -76,9 +76,7 @@ impl Visit {
 
     /// Waits until everything that was changed is on disk.
     pub fn close(self) {
-        let Self { runtime, open, .. } = self;
-        open.close();
-        drop(runtime);
+        self.open.close(self.runtime);
     }
 }
 

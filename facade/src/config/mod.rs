@@ -16,7 +16,7 @@ pub use self::{
     callbacks::{Callbacks, Prefix},
     file::{ConfigFile, LogFormat},
     store::{Postgres, StorePlace, Tls},
-    watch::{Kept, Much, Retention, Thresholds},
+    watch::{Retention, Thresholds},
 };
 use vestibule_core::{
     mapping::{

@@ -2,7 +2,10 @@ use std::sync::Arc;
 
 use vestibule_core::ports::{Connection, ConnectionKind, ConnectionRequest, Model, ModelKind, ModelRequest};
 
-use super::*;
+use super::{
+    watch::{Kept, Much},
+    *,
+};
 
 /// A kind of model or connection that has a word and nothing else.
 struct Named(&'static str);
