@@ -63,6 +63,31 @@ impl Postgres {
     /// A cluster with these settings besides its own, each `name=value`. Unless one says `fsync=on`, it does not wait
     /// for the disk: that loses nothing while the machine stays up, whatever is killed.
     pub fn start(settings: &[&str]) -> Result<Self, Unavailable> {
+        Self::start_after(settings, |_| Ok(()))
+    }
+
+    /// A cluster that also takes encrypted connections, as `localhost`; the certificate of its authority is the file
+    /// `ca.pem` in its directory.
+    pub fn encrypted() -> Result<Self, Unavailable> {
+        let files = ["ssl=on", "ssl_cert_file='../server.pem'", "ssl_key_file='../server.key'"];
+        Self::start_after(&files, Self::certify)
+    }
+
+    fn certify(&self) -> Result<(), Unavailable> {
+        let steps = "set -e; umask 077
+            new='openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+            $new -x509 -days 2 -subj /CN=kit -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.pem
+            $new -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout server.key -out server.csr
+            openssl x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy \\
+                -out server.pem";
+        let mut shell = command(Path::new("/bin/sh"), self.account.as_ref(), &self.directory);
+        succeeded("openssl", shell.args(["-c", steps]).output()?).map(drop)
+    }
+
+    fn start_after(
+        settings: &[&str],
+        prepare: impl FnOnce(&Self) -> Result<(), Unavailable>,
+    ) -> Result<Self, Unavailable> {
         let binaries = binaries()?;
         let account = Account::to_drop_to(&["postgres", "nobody"])?;
         let directory = directory("vestibule-postgres-", account.as_ref())?;
@@ -77,6 +102,7 @@ impl Postgres {
             _watchdog: watchdog,
         };
         cluster.make(settings)?;
+        prepare(&cluster)?;
         cluster.up()?;
         Ok(cluster)
     }

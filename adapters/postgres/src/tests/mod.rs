@@ -1,4 +1,5 @@
 mod alarms;
+mod bench;
 mod crash;
 mod opening;
 mod plans;

@@ -104,3 +104,58 @@ fn without_its_drivers_a_store_answers_at_once() {
     assert!(RUNNER.block_on(waiting).unwrap().is_err());
     assert!(RUNNER.block_on(store.ready()).is_err());
 }
+
+#[test]
+fn connections_are_encrypted_and_checked_as_told() {
+    let server = Postgres::encrypted().unwrap();
+    let plain = super::settings(&server.database().unwrap(), Duration::from_secs(60));
+    let ca = server.directory().join("ca.pem");
+    let other = Postgres::encrypted().unwrap();
+    let foreign = other.directory().join("ca.pem");
+    let verified = |host: &str, ca: &std::path::Path| Settings {
+        host: host.into(),
+        tls: Tls::Verify,
+        ca: Some(ca.into()),
+        ..plain.clone()
+    };
+    for (settings, opens) in [
+        (Settings { tls: Tls::Require, ..plain.clone() }, true),
+        (verified("localhost", &ca), true),
+        // The certificate is for localhost.
+        (verified("127.0.0.1", &ca), false),
+        (verified("localhost", &foreign), false),
+    ] {
+        if !opens {
+            assert!(refused(&settings).contains("check `tls`"), "{}", refused(&settings));
+            continue;
+        }
+        let store = open(&settings);
+        RUNNER.block_on(store.submit(fixtures::job(None, b"<a/>"))).unwrap();
+        let encrypted =
+            "SELECT count(*) > 0 AND bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+            WHERE application_name = 'vestibule'";
+        assert_eq!(server.sql("postgres", encrypted).unwrap(), "t");
+        drop(store);
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn one_process_hears_of_the_work_of_another() {
+    let settings = fresh(Duration::from_secs(60));
+    let (one, other) = (open(&settings), open(&settings));
+    let heard = || {
+        let woken = async { tokio::time::timeout(Duration::from_millis(700), other.woken()).await };
+        RUNNER.block_on(woken).is_ok()
+    };
+    // The connection that listens speaks up when it is made.
+    while heard() {}
+    RUNNER.block_on(one.submit(fixtures::job(None, b"<a/>"))).unwrap();
+    assert!(!heard(), "a job that its submitter works on is nothing to others");
+    let later = vestibule_core::job::NewJob {
+        start: vestibule_core::job::Start::Later,
+        ..fixtures::job(None, b"<a/>")
+    };
+    RUNNER.block_on(one.submit(later)).unwrap();
+    assert!(heard(), "it waits in the queue and nobody says so");
+}
