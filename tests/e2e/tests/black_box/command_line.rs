@@ -168,7 +168,7 @@ fn an_answer_leads_back_to_the_places_of_the_document() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let desk = Desk::quickstart();
-    for command in ["serve", "check", "preview", "run", "schema", "jobs", "explain"] {
+    for command in ["serve", "check", "preview", "run", "schema", "jobs", "reviews", "amqp", "explain"] {
         let output = desk.run(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0), "{command}");
         let help = said(&output);

@@ -14,6 +14,7 @@ mod house;
 mod idempotency;
 mod llmock;
 mod models;
+mod operators;
 mod quickstart;
 mod refusals;
 mod start_up;
