@@ -183,3 +183,44 @@ fn no_mapping_reads_a_secret_from_a_header() {
     assert!(open(&standard, &mapping(&["Webhook-Signature"], &[])).is_err());
     assert!(open(&standard, &mapping(&["webhook-id", "x-sign"], &["tenant"])).is_ok());
 }
+
+proptest::proptest! {
+    /// Any change of a body and its type is a document or a reason, never more.
+    #[test]
+    fn hostile_bodies_break_nothing(
+        kind in "multipart/form-data; ?boundary=\"?b\"?|application/x-www-form-urlencoded(; charset=.{0,12})?|.{0,40}",
+        pieces in proptest::collection::vec(
+            "--b|\r\n|Content-Disposition: form-data; name=a|; filename=\"f|\"|Content-Type: text/xml|\r\n\r\n|a=|&|%|%4|%41|\\PC{0,6}", 0..30,
+        ),
+    ) {
+        let body = Bytes::from(pieces.concat());
+        probe(&kind, &body);
+        if let Err(fault) = Place::default().find(Some(&kind), &body) {
+            proptest::prop_assert!(!Fault::from(fault).message.is_empty());
+        }
+    }
+}
+
+/// `cargo test -p vestibule-webhook -- --ignored speed --nocapture`
+#[test]
+#[ignore = "prints figures"]
+fn speed() {
+    const LARGE: usize = 10 << 20;
+    let part = "--b\r\nContent-Disposition: form-data; name=a\r\n\r\n";
+    for (kind, piece) in [
+        ("multipart/form-data; boundary=b", "\r\n--"),
+        ("multipart/form-data; boundary=b", "\r\n--a"),
+        ("multipart/form-data; boundary=b", part),
+        ("multipart/form-data; boundary=b", "--b\r\nX: "),
+        ("application/x-www-form-urlencoded", "&"),
+        ("application/x-www-form-urlencoded", "%41"),
+        ("application/x-www-form-urlencoded", "a=b&"),
+        ("application/json", "["),
+        ("text/xml", " "),
+    ] {
+        let body = Bytes::from(piece.repeat(LARGE / piece.len()));
+        let start = std::time::Instant::now();
+        probe(kind, &body);
+        println!("{:?} {kind} {piece:?}", start.elapsed());
+    }
+}
