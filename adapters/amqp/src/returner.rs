@@ -36,6 +36,11 @@ impl Returner for AmqpReturner {
         &self.name
     }
 
+    /// The broker is ours and will be there again: a result waits for it as long as that takes.
+    fn attempts(&self) -> Option<u32> {
+        None
+    }
+
     fn hand_back<'a>(&'a self, parcels: &'a [Parcel]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results: Vec<Result<(), AmqpError>> = Vec::with_capacity(parcels.len());

@@ -57,7 +57,8 @@ impl Runner {
     fn open_flows(&self) -> (Vec<Arc<str>>, usize) {
         let mut most = 0_usize;
         let mut flows = Vec::with_capacity(self.served.len());
-        for served in self.served.iter().filter(|it| it.is_durable()) {
+        // Also of a flow that keeps nothing any more: what was accepted before is finished.
+        for served in &self.served {
             let room = served.lane.wanted();
             if room > 0 && served.lane.waiting() == 0 {
                 most = most.saturating_add(room);
