@@ -353,10 +353,12 @@ impl JobStore for PostgresStore {
 
     fn list(&self, filter: JobFilter) -> BoxFuture<'_, Result<Vec<Job>, Fault>> {
         Box::pin(async move {
-            let state =
-                filter.state.as_deref().map(|word| row::state_number(word).ok_or_else(|| no_state(word)));
-            let state = state.transpose()?;
-            self.ask(move |session| Box::pin(async move { read::list(session, &filter, state).await })).await
+            let statement = match filter.state.as_deref() {
+                Some(word) => row::list_of(word).ok_or_else(|| no_state(word))?,
+                None => row::LIST,
+            };
+            self.ask(move |session| Box::pin(async move { read::list(session, &filter, statement).await }))
+                .await
         })
     }
 

@@ -84,6 +84,8 @@ impl<T> Queue<T> {
                     return Some(self.drain(&mut state, most));
                 }
                 if state.closed {
+                    // The other drivers end as well.
+                    self.wake.notify_one();
                     return None;
                 }
                 state.since

@@ -92,20 +92,19 @@ where
     }
 }
 
-/// See `JobStore::list`; the state as it is stored.
+/// See `JobStore::list`; the statement is that of the state.
 pub(crate) async fn list(
     session: &Session,
     filter: &JobFilter,
-    state: Option<i16>,
+    statement: &'static str,
 ) -> Result<Vec<vestibule_core::job::Job>, Trouble> {
     let limit = i64::try_from(filter.limit()).unwrap_or(i64::MAX);
     let cause = filter.cause.as_deref().map(|it| row::storable(it).to_ascii_lowercase());
     // A time between two microseconds is after the first of them.
     let cut = |it: Option<Timestamp>| it.map(row::stored_time);
     let flow = filter.flow.as_deref();
-    let rows = session
-        .query(row::LIST, &[&state, &flow, &cut(filter.before), &cut(filter.since), &cause, &limit])
-        .await?;
+    let rows =
+        session.query(statement, &[&flow, &cut(filter.before), &cut(filter.since), &cause, &limit]).await?;
     rows.iter().map(row::job).collect()
 }
 

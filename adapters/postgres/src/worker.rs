@@ -14,6 +14,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use uuid::Uuid;
+
 use crate::{
     change::{self, Group, Operation, line},
     connection::{Link, Session, Way},
@@ -297,12 +299,10 @@ async fn apply(
     again: bool,
 ) -> Result<bool, Trouble> {
     let begin = BEGIN.replace("{timeout}", &shared.way.timeout.as_millis().to_string());
-    let mut lines: Vec<i64> = group.iter().flat_map(|it| it.lines()).collect();
-    lines.sort_unstable();
-    lines.dedup();
+    let lines: Vec<i64> = group.iter().flat_map(|it| it.lines()).collect();
+    let ending: Vec<Uuid> = group.iter().filter_map(|it| it.ends()).map(|it| it.0).collect();
     let begin = async { session.client.batch_execute(&begin).await.map_err(Trouble::from) };
-    let locked =
-        async { if lines.is_empty() { Ok(0) } else { session.execute(line::LOCK, &[&lines]).await } };
+    let locked = line::lock(session, &lines, &ending);
     let of = Group { session, lease: shared.lease, again };
     let changes = join_all(group.iter_mut().map(|it| it.apply(&of)));
     let (before, changed) = join(try_join(begin, locked), changes).await;

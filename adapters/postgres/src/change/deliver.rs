@@ -42,6 +42,10 @@ impl Change for Delivered {
     /// Whether another job may go on.
     type Output = bool;
 
+    fn ends(&self) -> Option<JobId> {
+        Some(self.0.job)
+    }
+
     fn apply<'a>(&'a self, group: &'a Group<'a>) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(async move {
             let done = group.session.query_opt(DELIVERED, &[&self.0.job.0, &token(&self.0)]).await?;
@@ -110,6 +114,10 @@ pub(crate) struct Undeliverable {
 impl Change for Undeliverable {
     /// Whether another job may go on.
     type Output = bool;
+
+    fn ends(&self) -> Option<JobId> {
+        Some(self.lease.job)
+    }
 
     fn apply<'a>(&'a self, group: &'a Group<'a>) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(async move {

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio_postgres::types::{Json, ToSql};
 use vestibule_core::{
     finding::Outcome,
-    job::{Checkpoint, Lease, Remark, Reply, ReplyBody, Suspension},
+    job::{Checkpoint, JobId, Lease, Remark, Reply, ReplyBody, Suspension},
 };
 
 use super::{Call, Change, Group, Operation, Redeliver, lease, line, micros, token};
@@ -45,6 +45,10 @@ pub(crate) struct Answer {
 impl Change for Answer {
     /// The lease to deliver, and whether another job may go on.
     type Output = (Option<Lease>, bool);
+
+    fn ends(&self) -> Option<JobId> {
+        Some(self.lease.job)
+    }
 
     fn apply<'a>(&'a self, group: &'a Group<'a>) -> BoxFuture<'a, Result<Self::Output, Failure>> {
         Box::pin(async move {
@@ -92,6 +96,10 @@ pub(crate) struct Bury {
 
 impl Change for Bury {
     type Output = (Option<Lease>, bool);
+
+    fn ends(&self) -> Option<JobId> {
+        Some(self.lease.job)
+    }
 
     fn apply<'a>(&'a self, group: &'a Group<'a>) -> BoxFuture<'a, Result<Self::Output, Failure>> {
         Box::pin(async move {

@@ -60,6 +60,10 @@ pub(crate) trait Change: Send + Sync + 'static {
     fn lines(&self) -> Vec<i64> {
         Vec::new()
     }
+    /// The job that this may end: its line is locked with the others.
+    fn ends(&self) -> Option<JobId> {
+        None
+    }
     /// True where there may be something new to claim.
     fn wakes(&self, _output: &Self::Output) -> bool {
         false
@@ -76,6 +80,8 @@ pub(crate) trait Operation: Send + Sync {
     fn apply<'a>(&'a mut self, group: &'a Group<'a>) -> BoxFuture<'a, Result<bool, Trouble>>;
     /// See [`Change::lines`].
     fn lines(&self) -> Vec<i64>;
+    /// See [`Change::ends`].
+    fn ends(&self) -> Option<JobId>;
     /// Answers the caller, after the commit or its failure. Returns what gives back the leases that nobody took.
     fn finish(self: Box<Self>, committed: Result<(), &Arc<Trouble>>) -> Vec<Box<dyn Operation>>;
 }
@@ -116,6 +122,10 @@ impl<C: Change<Output: Sync>> Operation for Call<C> {
         self.change.lines()
     }
 
+    fn ends(&self) -> Option<JobId> {
+        self.change.ends()
+    }
+
     fn finish(mut self: Box<Self>, committed: Result<(), &Arc<Trouble>>) -> Vec<Box<dyn Operation>> {
         let result = match (committed, self.result.take()) {
             (Err(trouble), _) => Err(fault(trouble)),
@@ -133,14 +143,25 @@ impl<C: Change<Output: Sync>> Operation for Call<C> {
 
 /// Jobs that are worked on one after the other.
 pub(crate) mod line {
+    use uuid::Uuid;
     use vestibule_core::document::Hash;
 
     use super::Group;
-    use crate::error::Trouble;
+    use crate::{connection::Session, error::Trouble};
 
     pub(super) const STATEMENTS: &[&str] = &[LOCK, UNBLOCK];
-    /// In ascending order, so that no two groups wait for each other.
-    pub(crate) const LOCK: &str = "SELECT count(*) FROM (SELECT pg_advisory_xact_lock(line) FROM unnest($1::bigint[]) AS it(line)) AS locked";
+    /// All that a group needs, before it changes anything and in one order, so that no two groups wait for each other.
+    /// Lines share 1,024 locks: the server has room for some thousands. A job's line never changes.
+    const LOCK: &str = "
+        SELECT count(*) FROM (
+            SELECT pg_advisory_xact_lock(1448301635, place) FROM (
+                SELECT DISTINCT (line & 1023)::integer AS place FROM (
+                    SELECT line FROM unnest($1::bigint[]) AS it(line)
+                    UNION ALL
+                    SELECT j.line FROM {s}.jobs j WHERE j.id = ANY ($2::uuid[]) AND j.line IS NOT NULL
+                ) AS wanted ORDER BY place
+            ) AS places
+        ) AS locked";
     /// The first that waits goes on, unless one is under way.
     const UNBLOCK: &str = "
         UPDATE {s}.jobs SET blocked = false
@@ -161,15 +182,17 @@ pub(crate) mod line {
         i64::from_be_bytes(start)
     }
 
-    /// Waits until nobody else changes who is first in this line.
-    pub(crate) async fn lock(group: &Group<'_>, line: i64) -> Result<(), Trouble> {
-        group.session.execute(LOCK, &[&vec![line]]).await.map(drop)
+    /// Waits until nobody else changes who is first in these lines and in those of these jobs.
+    pub(crate) async fn lock(session: &Session, lines: &[i64], jobs: &[Uuid]) -> Result<(), Trouble> {
+        if lines.is_empty() && jobs.is_empty() {
+            return Ok(());
+        }
+        session.execute(LOCK, &[&lines, &jobs]).await.map(drop)
     }
 
-    /// Lets the next one go on, after one has ended. True where one does.
+    /// Lets the next one go on, after one has ended; the line is locked. True where one does.
     pub(crate) async fn advance(group: &Group<'_>, line: Option<i64>) -> Result<bool, Trouble> {
         let Some(line) = line else { return Ok(false) };
-        lock(group, line).await?;
         Ok(group.session.execute(UNBLOCK, &[&line]).await? > 0)
     }
 }

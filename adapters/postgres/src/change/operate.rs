@@ -37,6 +37,10 @@ pub(crate) struct Retry(pub(crate) JobId);
 impl Change for Retry {
     type Output = bool;
 
+    fn ends(&self) -> Option<JobId> {
+        Some(self.0)
+    }
+
     fn apply<'a>(&'a self, group: &'a Group<'a>) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(async move {
             let Some(found) = group.session.query_opt(STANDING, &[&self.0.0]).await? else {
@@ -47,7 +51,6 @@ impl Change for Retry {
             if state == row::DEAD {
                 let line: Option<i64> = found.try_get("line")?;
                 if let Some(line) = line {
-                    line::lock(group, line).await?;
                     group.session.execute(STEP_BACK, &[&line, &seq]).await?;
                 }
                 group.session.execute(RESTART, &[&seq]).await?;
@@ -88,6 +91,10 @@ pub(crate) struct Cancel {
 
 impl Change for Cancel {
     type Output = bool;
+
+    fn ends(&self) -> Option<JobId> {
+        Some(self.job)
+    }
 
     fn apply<'a>(&'a self, group: &'a Group<'a>) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(async move {

@@ -305,3 +305,30 @@ fn a_server_that_is_away_is_a_fault_at_once_and_not_for_ever() {
     }
     process.kill();
 }
+
+#[test]
+fn processes_with_the_same_orders_never_wait_for_each_other_in_a_circle() {
+    let server = Postgres::start(&["deadlock_timeout=100ms"]).unwrap();
+    let settings = settings(&server.database().unwrap(), LEASE);
+    let processes = [Process::start(&settings), Process::start(&settings)];
+    let work = Arc::new(Work::default());
+    let submitters: Vec<_> = (0..600_usize)
+        .map(|number| {
+            let (work, store) = (Arc::clone(&work), processes[number % 2].store.clone());
+            RUNNER.spawn(async move {
+                let key = format!("key-{number}");
+                let order = Some(format!("order {}", number * 7 % 5).into());
+                let job = vestibule_core::job::NewJob { order, ..fixtures::job(Some(&key), b"<a/>") };
+                work.accepted.lock().unwrap().insert(key, job.id);
+                if let Submission::Accepted(lease) = store.submit(job).await.unwrap() {
+                    work.answer(&store, lease).await;
+                }
+            })
+        })
+        .collect();
+    processes.iter().for_each(|it| it.work(&work));
+    all_of(submitters);
+    work.settle(&processes[0].store, 600);
+    assert!(!server.log().contains("deadlock"), "{}", server.log());
+    processes.into_iter().for_each(Process::kill);
+}

@@ -73,8 +73,13 @@ fn every_statement_is_one_that_the_server_takes() {
     open(&settings).close();
     RUNNER.block_on(async {
         let mut link = Way::new(&settings).unwrap().connect(|_| ()).await.unwrap();
-        let all =
-            [&crate::change::STATEMENTS.concat(), crate::read::STATEMENTS, crate::alarm::STATEMENTS].concat();
+        let all = [
+            &crate::change::STATEMENTS.concat(),
+            crate::read::STATEMENTS,
+            &crate::row::LISTS,
+            crate::alarm::STATEMENTS,
+        ]
+        .concat();
         for statement in all {
             let prepared =
                 link.run(Duration::from_secs(10), |it| async { it.prepare_all(&[statement]).await });
