@@ -106,7 +106,7 @@ fn state(row: &Row<'_>) -> rusqlite::Result<JobState> {
     let attempt = || row.get::<_, u32>(4);
     match row.get::<_, i64>(3)? {
         QUEUED if row.get::<_, bool>(23)? => in_review(row),
-        QUEUED => Ok(JobState::Queued { attempt: attempt()?, not_before: moment(row, 5)? }),
+        QUEUED => Ok(JobState::Queued { attempt: attempt()?, not_before: not_before(row)? }),
         LEASED => Ok(JobState::Leased { attempt: attempt()? }),
         ANSWERED => Ok(JobState::Answered { reply: reply(row)? }),
         DEAD => Ok(JobState::Dead {
@@ -127,10 +127,15 @@ fn in_review(row: &Row<'_>) -> rusqlite::Result<JobState> {
     Ok(JobState::InReview { reply: reply(row)?, until, hold })
 }
 
+/// What a visitor made due at once was due before it was there.
+fn not_before(row: &Row<'_>) -> rusqlite::Result<Timestamp> {
+    Ok(moment(row, 5)?.max(moment(row, 6)?))
+}
+
 fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     match row.get::<_, i64>(27)? {
         0 => Ok(Delivery::Nothing),
-        DUE | SENDING => Ok(Delivery::Due { attempt: row.get(28)?, not_before: moment(row, 5)? }),
+        DUE | SENDING => Ok(Delivery::Due { attempt: row.get(28)?, not_before: not_before(row)? }),
         DONE => Ok(Delivery::Done),
         GIVEN_UP => Ok(Delivery::GivenUp { cause: row.get::<_, Option<String>>(29)?.unwrap_or_default() }),
         _ => Err(unreadable(27, Type::Integer, "not a state of a delivery")),

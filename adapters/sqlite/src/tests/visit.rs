@@ -158,3 +158,31 @@ fn a_panic_of_the_engine_that_reads_shows() {
     store.close();
     write.join().unwrap();
 }
+
+#[test]
+fn what_a_visitor_makes_due_does_not_hang_on_its_clock() {
+    let (_directory, path) = temporary();
+    let owner = Running::open(&path, &settings(LONG)).unwrap();
+    let visitor = Running::visit(&path, &Settings::default()).unwrap();
+    block_on(async {
+        let Submission::Accepted(lease) = owner.store().submit(fixtures::job(None, b"1")).await.unwrap()
+        else {
+            panic!("not accepted")
+        };
+        let id = lease.job;
+        owner.store().bury(lease, "no".into(), Vec::new()).await.unwrap();
+        assert!(visitor.store().retry(id).await.unwrap());
+        // The owner's clock may be behind the visitor's by as much as the wall clock was set since it started.
+        let due: i64 = Connection::open(&path)
+            .unwrap()
+            .query_row("SELECT due FROM jobs WHERE id = ?1", [id.as_bytes()], |row| row.get(0))
+            .unwrap();
+        assert_eq!(due, 0);
+        let job = owner.store().find(id).await.unwrap().unwrap();
+        assert_eq!(
+            job.state,
+            JobState::Queued { attempt: 0, not_before: job.accepted },
+            "and is shown as a sane time"
+        );
+    });
+}
