@@ -15,6 +15,7 @@ mod idempotency;
 mod llmock;
 mod models;
 mod operators;
+mod queues;
 mod quickstart;
 mod refusals;
 mod start_up;
