@@ -375,7 +375,7 @@ fn properties(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
 fn every_key_that_a_file_may_have_stands_on_its_page() {
     for (of, names) in [
         ("mapping", &["docs/mapping.md", "docs/formats.md"][..]),
-        ("config", &["docs/operations.md", "docs/models.md"]),
+        ("config", &["docs/operations.md", "docs/models.md", "docs/configuration.md"]),
         ("rules", &["docs/decision-tables.md"]),
     ] {
         let schema = serde_json::from_slice(&run(&["schema", of]).stdout).unwrap();
