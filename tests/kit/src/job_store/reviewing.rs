@@ -104,11 +104,11 @@ pub(super) async fn decisions_are_kept_and_the_job_goes_on(store: Store) -> Kept
 }
 
 pub(super) async fn a_review_lapses_when_its_time_is_over(store: Store) -> Kept {
-    let soon = Timestamp::now() + SignedDuration::from_millis(400);
+    let soon = Timestamp::now() + SignedDuration::from_millis(900);
     let id = suspended(&store, Some(soon)).await?;
     expect(store.hold(id, "anna".into(), HOUR).await?, "held")?;
     expect(store.claim(flows(), 10).await?.is_empty(), "not before its time")?;
-    sleep(Duration::from_millis(500)).await;
+    sleep(Duration::from_millis(1000)).await;
     let lapsed = claimed(&store).await?;
     same(lapsed.job.id, id, "the job")?;
     same(&lapsed.job.state, &JobState::Leased { attempt: 1 }, "attempts are counted anew")?;
