@@ -55,6 +55,11 @@ impl Desk {
         Self::of("quickstart")
     }
 
+    /// A folder with nothing in it.
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
     pub fn of(sample: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         copy(&root().join("samples").join(sample), folder.path());

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod async_calls;
+mod bridge;
 mod clients;
 mod command_line;
 mod crash;
