@@ -46,8 +46,9 @@ async fn own() -> f64 {
         SqliteStore::open(&folder.path().join("jobs.db"), &Settings::default()).expect("a store");
     let threads: Vec<_> = engines.into_iter().map(|it| std::thread::spawn(move || it.run())).collect();
     let store = Arc::new(store);
-    let rate = rate(|caller, number| {
-        let store = Arc::clone(&store);
+    let calling = Arc::clone(&store);
+    let rate = rate(move |caller, number| {
+        let store = Arc::clone(&calling);
         async move {
             let job = fixtures::job(Some(&format!("key-{caller}-{number}")), &[b'x'; SIZE]);
             let submitted = store.submit(job).await.expect("accepted");
@@ -63,8 +64,9 @@ async fn own() -> f64 {
 async fn peer() -> f64 {
     let folder = tempfile::tempdir().expect("a directory");
     let (raw, writer) = Raw::open(&folder.path().join("raw.db"));
-    let rate = rate(|caller, number| {
-        let raw = raw.clone();
+    let calling = raw.clone();
+    let rate = rate(move |caller, number| {
+        let raw = calling.clone();
         async move { raw.insert(format!("key-{caller}-{number}"), vec![b'x'; SIZE]).await }
     })
     .await;

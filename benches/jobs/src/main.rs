@@ -54,7 +54,8 @@ impl Wanted {
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
-            let mut number = || words.next().and_then(|it| it.parse().ok()).ok_or(format!("{word} needs a number"));
+            let mut number =
+                || words.next().and_then(|it| it.parse().ok()).ok_or(format!("{word} needs a number"));
             match word.as_str() {
                 "accepts" | "claims" | "bridge" => wanted.parts.push(word),
                 "--rounds" => wanted.rounds = number()?,
@@ -143,7 +144,10 @@ fn main() -> ExitCode {
     }
     for measured in &all {
         if wanted.json {
-            println!("{}", json!({ "name": measured.name, "ratio": measured.ratio, "about": measured.about }));
+            println!(
+                "{}",
+                json!({ "name": measured.name, "ratio": measured.ratio, "about": measured.about })
+            );
         } else {
             println!("{}", measured.line());
         }
