@@ -19,5 +19,6 @@ mod operators;
 mod queues;
 mod quickstart;
 mod refusals;
+mod shared_store;
 mod start_up;
 mod webhooks;
