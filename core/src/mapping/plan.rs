@@ -1,6 +1,6 @@
 //! A compiled mapping: what the pipeline runs. A plan that exists is valid; nothing in it is checked again.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use regex::Regex;
@@ -61,6 +61,12 @@ impl Mapping {
         if let Some(trailer) = &self.source.trailer {
             trailer.attributes(&mut found);
         }
+        // As documents compare them: names of headers without regard to case.
+        let mut seen = HashSet::new();
+        found.retain(|(kind, name)| match kind {
+            AttributeKind::Header => seen.insert(("header", name.to_ascii_lowercase())),
+            AttributeKind::Property => seen.insert(("property", (*name).to_owned())),
+        });
         found
     }
 }
@@ -203,17 +209,10 @@ impl Shape {
         for field in &self.fields {
             match &field.from {
                 From::Addresses(addresses) => {
-                    for address in addresses {
-                        let Address::Attribute(kind, name) = address else { continue };
-                        // As documents compare them: names of headers without regard to case.
-                        let is_known = found.iter().any(|(other, known)| match kind {
-                            AttributeKind::Header => other == kind && known.eq_ignore_ascii_case(name),
-                            AttributeKind::Property => other == kind && *known == &**name,
-                        });
-                        if !is_known {
-                            found.push((*kind, name));
-                        }
-                    }
+                    found.extend(addresses.iter().filter_map(|it| match it {
+                        Address::Attribute(kind, name) => Some((*kind, &**name)),
+                        Address::Path(_) | Address::Meta(_) => None,
+                    }));
                 }
                 From::Each { shape, .. } => shape.attributes(found),
                 From::Constant(_) | From::Computed(_) | From::Model => {}
