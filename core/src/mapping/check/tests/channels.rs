@@ -326,6 +326,17 @@ fn other_styles_have_no_keys_of_their_own() {
 }
 
 #[test]
+fn a_result_without_a_job_is_delivered_only_for_what_a_queue_keeps() {
+    let base = "mapping: a\nsource: { kind: json }\nrecord: { b: b }\ndurability: none\n\
+                deliver: { webhook: { url: 'https://h.example/', secret: A } }\n";
+    assert_eq!(problems(&check(base)), ["M047 `deliver` needs durable jobs"]);
+    let hook = format!("{base}receive: {{ webhook: {{ path: /hooks/a, secret: A }} }}\n");
+    assert_eq!(problems(&check(&hook)), ["M047 `deliver` needs durable jobs"]);
+    let queue = format!("{base}receive: {{ amqp: {{ connection: b, queue: q }} }}\n");
+    assert_eq!(problems(&check(&queue)), [""; 0]);
+}
+
+#[test]
 fn urls_of_deliveries_hold_no_secret() {
     for (url, label) in [
         ("https://claims.example/results?a=b", None),
