@@ -48,8 +48,8 @@ impl SoapReplies {
         services: HashMap<Box<str>, Arc<dyn Service>>,
         poster: Poster,
         secret: Option<String>,
-    ) -> Arc<dyn Returner> {
-        Arc::new(Self { services, poster, secret })
+    ) -> Self {
+        Self { services, poster, secret }
     }
 
     async fn send(&self, parcel: &Parcel) -> Result<(), Fault> {

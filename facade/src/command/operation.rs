@@ -58,7 +58,7 @@ impl Operation {
         settings.alarm = call.map(|(url, secret)| posting::alarm(poster.clone(), url, secret));
         let callbacks = poster.callbacks(outset::secrets, config.callbacks.secret.clone());
         let replies = posting::SoapReplies::new(house.services.clone(), poster, usual);
-        Ok(Self { settings, returners: vec![callbacks, replies], operators })
+        Ok(Self { settings, returners: vec![callbacks, Arc::new(replies)], operators })
     }
 }
 

@@ -49,7 +49,7 @@ pub enum StoreFile {
     /// No store: for flows with `durability: none` only.
     None(NoStore),
     /// A file of this machine, or a server.
-    Place(StoreBlock),
+    Place(Box<StoreBlock>),
 }
 
 /// No store.

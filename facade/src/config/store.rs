@@ -72,7 +72,7 @@ pub(super) fn read(
     let block = match file {
         None => return Some(StorePlace::default()),
         Some(StoreFile::None(_)) => return None,
-        Some(StoreFile::Place(block)) => block,
+        Some(StoreFile::Place(block)) => *block,
     };
     let at = span(root, &["store"]);
     Some(match block {
@@ -135,13 +135,7 @@ fn postgres(root: &Node, file: PostgresFile, diagnostics: &mut Diagnostics) -> O
     if connections.is_some_and(|it| !(2..=most).contains(&it)) {
         wrong("connections", "`connections` can not be this", "expected a number from 2 to 64");
     }
-    let tls = match file.tls {
-        Some(TlsMode::Off) => Tls::Off,
-        Some(TlsMode::Require) => Tls::Require,
-        Some(TlsMode::Verify) => Tls::Verify,
-        None if parts.as_ref().is_none_or(|(host, ..)| is_here(host)) => Tls::Off,
-        None => Tls::Verify,
-    };
+    let tls = tls_of(file.tls, parts.as_ref().is_none_or(|(host, ..)| is_here(host)));
     if tls == Tls::Verify && file.ca.is_none() {
         let expected = "expected `ca: FILE.pem`, or `tls: require` where nobody can stand between";
         wrong("", "`postgres` checks the server's certificate, and knows no authority", expected);
@@ -172,6 +166,17 @@ fn postgres(root: &Node, file: PostgresFile, diagnostics: &mut Diagnostics) -> O
         lease,
         timeout,
     })
+}
+
+/// As the file says; else nothing on this machine, and everything outside of it.
+fn tls_of(said: Option<TlsMode>, is_here: bool) -> Tls {
+    match said {
+        Some(TlsMode::Off) => Tls::Off,
+        Some(TlsMode::Require) => Tls::Require,
+        Some(TlsMode::Verify) => Tls::Verify,
+        None if is_here => Tls::Off,
+        None => Tls::Verify,
+    }
 }
 
 /// Host, port and database of an address.

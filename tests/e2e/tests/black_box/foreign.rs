@@ -17,7 +17,7 @@ use vestibule_testkit::process::{Server, free_port};
 use crate::{clients::tools, desk::root};
 
 /// How long something that happens by itself may take on a busy machine.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// A Python script of the clients' folder.
 pub fn python(script: &str) -> Command {

@@ -69,7 +69,11 @@ fn latin_1_xml_with_a_reply_to_is_answered_once_and_poison_goes_to_the_dead_lett
     request(&desk, &broker, &["1", "bad"]);
     let dead = eventually("a dead letter", || {
         let listed = broker.ctl(&["list_queues", "name", "messages", "--quiet"]).ok()?;
-        listed.lines().find(|it| it.starts_with("claims.dead")).filter(|it| !it.ends_with("\t0")).map(str::to_owned)
+        listed
+            .lines()
+            .find(|it| it.starts_with("claims.dead"))
+            .filter(|it| !it.ends_with("\t0"))
+            .map(str::to_owned)
     });
     assert!(dead.starts_with("claims.dead"), "{dead}");
     let listed = desk.run(&["jobs", "list", ".", "--state", "dead", "--json"]);
