@@ -68,7 +68,8 @@ const CHANNEL_CODES: [(&str, &str, &str); 6] = [
 
 /// Codes of adapters, with what each means and how to mend it.
 pub fn codes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    CHANNEL_CODES.into_iter().chain(vestibule_model_rules::CODES).chain(vestibule_model_http::CODES)
+    let models = vestibule_model_rules::CODES.into_iter().chain(vestibule_model_http::CODES);
+    CHANNEL_CODES.into_iter().chain(models).chain(vestibule_amqp::CODES)
 }
 
 /// Where a mapping's `deliver: webhook` goes. Problems are reported at the channel's span.

@@ -43,6 +43,23 @@ use self::{
     source::AmqpSource,
 };
 
+/// Diagnostics of this adapter: code, meaning, remedy.
+pub const CODES: [(&str, &str, &str); 5] = [
+    (
+        "A111",
+        "the address of a broker is not usable",
+        "write amqp://host:5672/vhost or amqps://host:5671/vhost",
+    ),
+    (
+        "A112",
+        "there is no way to log in to a broker",
+        "name a `user`, and under `password` an environment variable that is set; or `external: yes` with `cert` and `key`",
+    ),
+    ("A113", "a certificate or key for a broker can not be read", "name PEM files beside vestibule.yaml"),
+    ("A114", "a time of a broker's connection is outside its limits", "write 1s to 10m"),
+    ("A115", "a queue can not be used as the mapping asks", "see docs/amqp.md for what each key takes"),
+];
+
 /// The word of `connections`, `receive` and `deliver`.
 const KIND: &str = "amqp";
 
