@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use super::{
-    ATTEMPTS, BATCH, POLL, Runner, UNSERVED, backoff,
+    ATTEMPTS, BATCH, CLAIM_AGAIN, POLL, Runner, UNSERVED, backoff,
     calling::shutting_down,
     ending::{After, cause, end},
     lanes::Seat,
@@ -29,10 +29,14 @@ impl Runner {
         while !self.tasks.is_draining() {
             let (flows, most) = self.open_flows();
             let claimed = if flows.is_empty() { Ok(Vec::new()) } else { store.claim(&flows, most).await };
-            let claimed = claimed.unwrap_or_else(|fault| {
-                tracing::error!(%fault, cause = cause(&fault), "the store could not be asked for work");
-                Vec::new()
-            });
+            let claimed = match claimed {
+                Ok(claimed) => claimed,
+                Err(fault) => {
+                    tracing::error!(%fault, cause = cause(&fault), "the store could not be asked for work");
+                    // Cancel-safe: both only wait.
+                    tokio::select! { () = sleep(CLAIM_AGAIN) => continue, () = self.tasks.draining() => return }
+                }
+            };
             if claimed.is_empty() {
                 sleep(BREATH).await;
                 // Cancel-safe: all only wait.

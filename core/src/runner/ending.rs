@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
-use super::{ATTEMPTS, RENEWAL, STORE_AGAIN, STORE_TRIES, backoff, figures::Tally};
+use super::{ATTEMPTS, RENEW_AGAIN, RENEWAL, STORE_AGAIN, STORE_TRIES, backoff, figures::Tally};
 use crate::{
     fault::Fault,
     flow::{Save, may_be_retried},
@@ -98,15 +98,18 @@ pub(super) async fn put_back(store: &dyn JobStore, lease: Lease) {
 
 /// Ends when the lease is lost; until then it is renewed.
 pub(super) async fn lose(store: &Arc<dyn JobStore>, lease: &Lease) -> Fault {
+    let mut pause = RENEWAL;
     loop {
-        sleep(RENEWAL).await;
-        match store.renew(lease).await {
-            Ok(()) => {}
+        sleep(pause).await;
+        pause = match store.renew(lease).await {
+            Ok(()) => RENEWAL,
             Err(fault) if may_be_retried(&fault) => {
-                tracing::warn!(job = %lease.job, %fault, "lease not renewed yet")
+                tracing::warn!(job = %lease.job, %fault, "lease not renewed yet");
+                // It may have run out meanwhile, and is still good until somebody claims.
+                RENEW_AGAIN
             }
             Err(fault) => return fault,
-        }
+        };
     }
 }
 

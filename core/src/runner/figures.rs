@@ -186,12 +186,26 @@ impl Tally {
 /// The counters of one source.
 #[derive(Default)]
 pub(super) struct Pulse {
-    pub is_up: AtomicBool,
+    is_up: AtomicBool,
     pub opened: Count,
     pub received: Count,
 }
 
+/// A source that is open; it is not any more once this is dropped, by a panic even.
+pub(super) struct Up<'a>(&'a Pulse);
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        self.0.is_up.store(false, Ordering::Relaxed);
+    }
+}
+
 impl Pulse {
+    pub(super) fn up(&self) -> Up<'_> {
+        self.is_up.store(true, Ordering::Relaxed);
+        Up(self)
+    }
+
     pub(super) fn read(&self, name: &str, flow: &Arc<str>) -> SourceFigures {
         SourceFigures {
             name: name.into(),

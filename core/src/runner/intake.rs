@@ -2,8 +2,9 @@
 
 use std::{
     future::{Future, pending},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 
@@ -71,11 +72,11 @@ impl Runner {
             let fault = match opened {
                 Ok(mut intake) => {
                     tracing::info!(source = fed.source.name(), flow = %served.name(), "a source is open");
-                    pulse.is_up.store(true, Ordering::Relaxed);
                     pulse.opened.one();
                     is_known_down = false;
+                    let up = pulse.up();
                     let left = self.drink(intake.as_mut(), served, pulse).await;
-                    pulse.is_up.store(false, Ordering::Relaxed);
+                    drop(up);
                     if began.elapsed() >= GOOD {
                         pauses.reset();
                     }
@@ -163,23 +164,37 @@ impl Runner {
             }
         }
         let Some(submissions) = self.submit_batch(store, &ones).await else { return Vec::new() };
-        let mut settled = Vec::with_capacity(ones.len());
-        for (one, submission) in ones.into_iter().zip(submissions) {
+        let is_leased = |it: &Result<Submission, Fault>| matches!(it, Ok(Submission::Accepted(_)));
+        // What is leased begins before anything waits for the store: a lease that runs out here is another's to claim, and
+        // its question would be asked twice.
+        let (leased, others): (Vec<_>, Vec<_>) =
+            ones.into_iter().zip(submissions).enumerate().partition(|(_, (_, it))| is_leased(it));
+        let mut settled = Vec::with_capacity(leased.len() + others.len());
+        for (at, (one, submission)) in leased.into_iter().chain(others) {
             if let Some(one) = self.accepted(store, one, submission).await {
-                settled.push(one);
+                settled.push((at, one));
             }
         }
-        settled
+        settled.sort_by_key(|(at, _)| *at);
+        settled.into_iter().map(|(_, one)| one).collect()
     }
 
     fn arrive(&self, served: &Arc<Served>, received: Received) -> Arrived {
         let Received { document, return_to, receipt, .. } = received;
-        let (extraction, defect) = match read(&served.flow, &document) {
+        let (extraction, mut defect) = match read(&served.flow, &document) {
             Ok(extraction) => (extraction, None),
             Err(fault) => (Extraction::default(), Some(fault)),
         };
         let id = JobId::fresh();
-        let mut work = Work::received(served, document, extraction, return_to);
+        let of = |extraction| Work::received(served, document.clone(), extraction, return_to.clone());
+        // Key and order are made of what was read: one document that breaks them must not stop its source.
+        let made = catch_unwind(AssertUnwindSafe(|| of(extraction)));
+        let mut work = made.unwrap_or_else(|_| {
+            let fault =
+                Fault::new(FaultCode::Internal, "the key or the order of this document could not be made");
+            defect = Some(fault);
+            of(Extraction::default())
+        });
         if defect.is_some() {
             // What was not read has no order and no key of its own.
             (work.order, work.own_key) = (None, None);

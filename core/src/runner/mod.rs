@@ -55,6 +55,11 @@ const BATCH: usize = 64;
 const POLL: Duration = Duration::from_secs(2);
 /// How often a lease is renewed while its job is worked on; stores lease for a multiple of this.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// When a lease is renewed again after the store failed.
+const RENEW_AGAIN: Duration = Duration::from_secs(1);
+/// When the store is asked for work again after it failed: later than [`RENEW_AGAIN`], so that work that went on meanwhile
+/// keeps its lease and nothing is asked twice.
+const CLAIM_AGAIN: Duration = Duration::from_secs(3);
 /// How often a job that another worker has is looked at, at first and at last.
 const GLANCE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// Pause before a result is stored once more; it doubles each time.
@@ -115,22 +120,23 @@ impl Runner {
     /// The tasks that last as long as the process takes work.
     fn begin(self: &Arc<Self>, has_returners: bool) {
         if let Some(store) = &self.store {
-            let run = |task: fn(Arc<Self>, Arc<dyn JobStore>) -> BoxFuture<'static, ()>| {
-                self.tasks.spawn(task(Arc::clone(self), Arc::clone(store)));
+            let run = |what, task: fn(Arc<Self>, Arc<dyn JobStore>) -> BoxFuture<'static, ()>| {
+                let (runner, store) = (Arc::clone(self), Arc::clone(store));
+                self.tasks.keep(what, move || task(Arc::clone(&runner), Arc::clone(&store)));
             };
-            run(|runner, store| Box::pin(runner.resume(store)));
-            run(|runner, store| Box::pin(runner.listen(store)));
-            run(|runner, store| Box::pin(runner.watch(store)));
+            run("claims", |runner, store| Box::pin(runner.resume(store)));
+            run("wake-ups", |runner, store| Box::pin(runner.listen(store)));
+            run("queue health", |runner, store| Box::pin(runner.watch(store)));
             if has_returners {
-                run(|runner, store| Box::pin(runner.resume_deliveries(store)));
+                run("deliveries", |runner, store| Box::pin(runner.resume_deliveries(store)));
             }
             if !self.settings.retention.is_empty() {
-                run(|runner, store| Box::pin(runner.sweep(store)));
+                run("retention", |runner, store| Box::pin(runner.sweep(store)));
             }
         }
         for at in 0..self.sources.len() {
             let runner = Arc::clone(self);
-            self.tasks.spawn(async move { runner.supervise(at).await });
+            self.tasks.keep("a source", move || Arc::clone(&runner).supervise(at));
         }
     }
 

@@ -39,6 +39,8 @@ const BATCH: usize = 256;
 const QUEUE: usize = 512;
 /// Calls of one returner at the same time: a slow receiver does not hold up the others of its returner.
 const SIDE_BY_SIDE: usize = 4;
+/// Results that are claimed at once while a returner has no room.
+const HANDFUL: usize = 8;
 /// How long a finished job waits for room in the queue of its returner, before it is put back.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest call of a returner. Its own deadlines are shorter.
@@ -157,9 +159,11 @@ impl Outbox {
         }
     }
 
-    async fn put(&self, consignment: Consignment, patience: Duration) {
+    /// False: its returner has no room for it, and it was put back.
+    async fn put(&self, consignment: Consignment, patience: Duration) -> bool {
         let Some(first) = consignment.parcels.first() else {
-            return self.shared.delivered(consignment).await;
+            self.shared.delivered(consignment).await;
+            return true;
         };
         let Some(route) = self.routes.get(&first.place.returner) else {
             tracing::error!(
@@ -167,20 +171,25 @@ impl Outbox {
                 "a result can not be handed back: there is no such connection here"
             );
             let fault = Fault::new(FaultCode::Undeliverable, "there is no such connection here");
-            return self.shared.put_off(consignment, UNKNOWN, fault).await;
+            self.shared.put_off(consignment, UNKNOWN, fault).await;
+            return true;
         };
         let waits = if route.is_down.load(Ordering::Relaxed) { Duration::ZERO } else { patience };
         let refused = match route.sender.try_send(consignment) {
             Err(mpsc::error::TrySendError::Full(consignment)) if !waits.is_zero() => {
                 match timeout(waits, route.sender.reserve()).await {
-                    Ok(Ok(room)) => return room.send(consignment),
+                    Ok(Ok(room)) => {
+                        room.send(consignment);
+                        return true;
+                    }
                     Ok(Err(_)) | Err(_) => consignment,
                 }
             }
             Err(mpsc::error::TrySendError::Full(it) | mpsc::error::TrySendError::Closed(it)) => it,
-            Ok(()) => return,
+            Ok(()) => return true,
         };
         self.shared.put_off_full(refused).await;
+        false
     }
 }
 
@@ -387,8 +396,10 @@ impl Dispatcher {
 impl Runner {
     /// Claims what was finished and not handed back, for as long as the process takes work.
     pub(super) async fn resume_deliveries(self: Arc<Self>, store: Arc<dyn JobStore>) {
+        let mut is_full = false;
         while !self.tasks.is_draining() {
-            let claimed = match store.claim_deliveries(BATCH / 2).await {
+            let most = if is_full { HANDFUL } else { BATCH / 2 };
+            let claimed = match store.claim_deliveries(most).await {
                 Ok(claimed) => claimed,
                 Err(fault) => {
                     tracing::error!(%fault, cause = cause(&fault), "the store could not be asked for results to send");
@@ -408,7 +419,12 @@ impl Runner {
                 let consignment = self.outbox.consignment(Owed::Lease(one.lease), one.job);
                 self.outbox.put(consignment, Duration::ZERO)
             });
-            join_all(put).await;
+            is_full = join_all(put).await.contains(&false);
+            if is_full {
+                // A receiver is slower than we are: what waits for it is not claimed only to be put back, which is work for
+                // the store and counts as tries. Cancel-safe: both only wait.
+                tokio::select! { () = sleep(POLL) => {}, () = self.tasks.draining() => return }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -9,9 +10,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::timeout};
+use futures_util::FutureExt;
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
+use super::backoff::Doubling;
 use crate::fault::{Fault, FaultCode};
+
+/// Pauses before a loop that panicked is begun again.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// All tasks of the process.
 #[derive(Default)]
@@ -31,6 +40,24 @@ impl Tasks {
         tokio::spawn(async move {
             work.await;
             drop(alive);
+        });
+    }
+
+    /// A loop that the process can not do without: one that panics is begun again, for nobody would see that it is gone.
+    pub(super) fn keep<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        what: &'static str,
+        work: impl Fn() -> F + Send + 'static,
+    ) {
+        let tasks = Arc::clone(self);
+        self.spawn(async move {
+            let mut pauses = Doubling::new(AGAIN.0, AGAIN.1);
+            // What a panic leaves behind is dropped with the future; what loops share is whole after each step.
+            while AssertUnwindSafe(work()).catch_unwind().await.is_err() {
+                tracing::error!(what, "a loop of the process panicked; it is begun again");
+                // Cancel-safe: both only wait.
+                tokio::select! { () = sleep(pauses.pause()) => {}, () = tasks.draining() => return }
+            }
         });
     }
 

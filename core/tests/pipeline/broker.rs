@@ -51,6 +51,8 @@ pub struct Queue {
     /// So many tries to open it fail.
     pub refusals: AtomicUsize,
     pub opened: AtomicUsize,
+    /// So many tries to receive panic.
+    pub panics: AtomicUsize,
     next: AtomicUsize,
 }
 
@@ -146,6 +148,9 @@ impl Intake for Open {
     fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Received>, Fault>> {
         Box::pin(async move {
             assert!(most > 0, "nothing was asked for");
+            let panics = self.0.panics.load(Ordering::SeqCst);
+            self.0.panics.store(panics.saturating_sub(1), Ordering::SeqCst);
+            assert!(panics == 0, "as the test asked");
             loop {
                 let news = self.0.news.notified();
                 let received = self.0.take(most);

@@ -19,6 +19,7 @@ mod documents;
 mod fields;
 mod lanes;
 mod masking;
+mod outages;
 mod queues;
 mod reviews;
 mod running;
