@@ -14,6 +14,7 @@ mod error;
 mod headers;
 mod line;
 mod message;
+mod nowhere;
 mod publisher;
 mod receive;
 mod returner;
@@ -36,6 +37,7 @@ pub use error::AmqpError;
 
 use self::{
     message::Reading,
+    nowhere::Nowhere,
     publisher::Publisher,
     receive::{Deliver, Receive},
     returner::AmqpReturner,
@@ -80,7 +82,8 @@ impl ConnectionKind for Amqp {
         let settings = Arc::new(Settings::read(&request, diagnostics)?);
         let publisher = Arc::new(Publisher::new(request.name, Arc::clone(&settings)));
         let name: Arc<str> = format!("{KIND} {}", request.name).into();
-        let returner = Arc::new(AmqpReturner { name, publisher: Arc::clone(&publisher) });
+        let returner =
+            Arc::new(AmqpReturner { name, publisher: Arc::clone(&publisher), nowhere: Nowhere::default() });
         Some(Arc::new(Broker { name: request.name.to_owned(), settings, publisher, returner }))
     }
 }

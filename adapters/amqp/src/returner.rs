@@ -1,6 +1,6 @@
 //! Results and dead letters as messages.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -8,8 +8,8 @@ use lapin::{BasicProperties, types::ShortString};
 use serde_json::json;
 use vestibule_core::{
     document::AttributeKind,
-    fault::{Fault, FaultCode},
-    job::{JobState, Purpose, Reply, ReplyBody},
+    fault::{Fault, FaultCode, Recovery},
+    job::{Delivery, JobState, Purpose, Reply, ReplyBody},
     ports::{Parcel, Returner},
 };
 
@@ -17,6 +17,7 @@ use crate::{
     content::ContentType,
     error::AmqpError,
     headers::{ANSWERED_BY, FLOW, Headers, OUTCOME, TICKET, VERSION},
+    nowhere::Nowhere,
     publisher::{Outgoing, Publisher},
     receive::Target,
     topology::short,
@@ -29,6 +30,7 @@ const APP: &str = "vestibule";
 pub(crate) struct AmqpReturner {
     pub name: Arc<str>,
     pub publisher: Arc<Publisher>,
+    pub nowhere: Nowhere,
 }
 
 impl Returner for AmqpReturner {
@@ -36,7 +38,8 @@ impl Returner for AmqpReturner {
         &self.name
     }
 
-    /// The broker is ours and will be there again: a result waits for it as long as that takes.
+    /// The broker is ours and will be there again: a result waits for it as long as that takes. A queue that is not there
+    /// is another matter: see [`Nowhere`].
     fn attempts(&self) -> Option<u32> {
         None
     }
@@ -57,13 +60,41 @@ impl Returner for AmqpReturner {
                 }
             }
             let published = self.publisher.publish(&messages).await;
-            for (place, result) in places.into_iter().zip(published) {
+            let mut hopeless = BTreeSet::new();
+            for ((place, result), message) in places.into_iter().zip(published).zip(&messages) {
+                if self.is_hopeless(&result, &message.target, parcels.get(place)) {
+                    hopeless.insert(place);
+                }
                 if let Some(slot) = results.get_mut(place) {
                     *slot = result;
                 }
             }
-            results.into_iter().map(|it| it.map_err(AmqpError::of_parcel)).collect()
+            let judged = |(place, it): (usize, Result<(), AmqpError>)| {
+                it.map_err(AmqpError::of_parcel).map_err(|fault| match hopeless.contains(&place) {
+                    true => fault.recovery(Recovery::GiveUp),
+                    false => fault,
+                })
+            };
+            results.into_iter().enumerate().map(judged).collect()
         })
+    }
+}
+
+impl AmqpReturner {
+    /// True where no queue is bound for its place, and will not be.
+    fn is_hopeless(&self, result: &Result<(), AmqpError>, target: &Target, parcel: Option<&Parcel>) -> bool {
+        match result {
+            Ok(()) => self.nowhere.is_there(target),
+            Err(AmqpError::Unroutable) => {
+                let tried = parcel.map_or(1, |it| match it.job.delivery {
+                    Delivery::Due { attempt, .. } => attempt,
+                    _ => 1,
+                });
+                return self.nowhere.is_absent(target, tried);
+            }
+            Err(_) => {}
+        }
+        false
     }
 }
 

@@ -114,6 +114,10 @@ pub(crate) fn declared_queue(name: &str, kind: QueueType) -> Step {
     Step::DeclareQueue { name: name.into(), arguments }
 }
 
+/// The least delivery limit. Each connection that is cut and each process that is killed counts for every message that was
+/// on its way, looked at or not: a small limit makes dead letters of good messages.
+const LEAST_LIMIT: u32 = 20;
+
 fn main_queue(
     kind: QueueType,
     redeliveries: u32,
@@ -121,7 +125,7 @@ fn main_queue(
 ) -> Vec<(&'static str, Argument)> {
     let mut arguments = vec![("x-queue-type", Argument::Text(kind.word().into()))];
     if kind == QueueType::Quorum {
-        arguments.push(("x-delivery-limit", Argument::Number(redeliveries)));
+        arguments.push(("x-delivery-limit", Argument::Number(redeliveries.max(LEAST_LIMIT))));
     }
     if let Some(Target { exchange, routing_key }) = dead_letter {
         arguments.push(("x-dead-letter-exchange", Argument::Text(exchange.clone())));

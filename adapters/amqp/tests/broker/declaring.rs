@@ -1,7 +1,7 @@
 //! Passive by default, declaring only where the mapping says so, and saying first what it will do.
 
 use lapin::{options::BasicGetOptions, options::BasicNackOptions};
-use vestibule_core::fault::Recovery;
+use vestibule_core::{fault::Recovery, ports::Settlement};
 
 use crate::house::{Peer, broker, connection_to, mapping, name, source};
 
@@ -54,7 +54,7 @@ async fn the_broker_itself_gives_up_what_is_delivered_too_often() {
     drop(source(&connection, &mapping).open().await.unwrap());
     let peer = Peer::new(&broker.url_with_credentials()).await;
     peer.send(&queue, lapin::BasicProperties::default().with_message_id("m1".into()), b"x").await;
-    for _ in 0..3 {
+    for _ in 0..21 {
         let options = BasicGetOptions { no_ack: false };
         let got = loop {
             match peer.wire.basic_get(queue.as_str().into(), options).await.unwrap() {
@@ -70,6 +70,38 @@ async fn the_broker_itself_gives_up_what_is_delivered_too_often() {
     assert_eq!(dead[0].id.as_deref(), Some("m1"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_cut_make_no_dead_letters_of_what_was_on_its_way() {
+    const MESSAGES: usize = 20;
+    let broker = broker().await.read().await;
+    let queue = name("cut");
+    let connection = connection_to(&broker.url(), "");
+    let mapping = mapping(&format!("queue: {queue}, declare: yes"), "");
+    let source = source(&connection, &mapping);
+    drop(source.open().await.unwrap());
+    let peer = Peer::new(&broker.url_with_credentials()).await;
+    for number in 0..MESSAGES {
+        let properties = lapin::BasicProperties::default().with_message_id(format!("m{number}").into());
+        peer.send(&queue, properties, b"<C/>").await;
+    }
+    // Five processes are killed; the first message was looked at by each of them, the others were only on their way.
+    for _ in 0..5 {
+        let mut intake = source.open().await.unwrap();
+        let next = tokio::time::timeout(std::time::Duration::from_secs(20), intake.next(1)).await;
+        assert_eq!(next.expect("it is in the queue").unwrap().len(), 1);
+    }
+    let mut intake = source.open().await.unwrap();
+    let mut received = 0;
+    while received < MESSAGES {
+        let next = tokio::time::timeout(std::time::Duration::from_secs(20), intake.next(MESSAGES)).await;
+        let batch = next.unwrap_or_else(|_| panic!("{received} of {MESSAGES} are left")).unwrap();
+        received += batch.len();
+        let settled = batch.into_iter().map(|it| (it.receipt, Settlement::Accepted)).collect();
+        intake.settle(settled).await.unwrap();
+    }
+    assert_eq!(peer.drain(&format!("{queue}.dead")).await.len(), 0);
+}
+
 #[test]
 fn what_will_be_declared_is_said_first() {
     let connection = connection_to("amqp://127.0.0.1:1/%2f", "");
@@ -82,7 +114,7 @@ fn what_will_be_declared_is_said_first() {
         lines("queue: in, declare: yes, retry: [5s], exchange: claims, routing_key: new", "", false),
         [
             "declares queue in.dead (durable, x-queue-type=quorum)",
-            "declares queue in (durable, x-queue-type=quorum, x-delivery-limit=3, x-dead-letter-exchange='', \
+            "declares queue in (durable, x-queue-type=quorum, x-delivery-limit=20, x-dead-letter-exchange='', \
              x-dead-letter-routing-key=in.dead, x-dead-letter-strategy=at-least-once, x-overflow=reject-publish)",
             "declares queue in.retry.5000 (durable, x-queue-type=quorum, x-message-ttl=5000, \
              x-dead-letter-exchange='', x-dead-letter-routing-key=in, x-dead-letter-strategy=at-least-once, \
