@@ -1,11 +1,26 @@
 //! The log on standard error. `VESTIBULE_LOG` chooses what is said, e.g. `warn` or `vestibule_core=debug`.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::{config::LogFormat, screen};
 
 /// The variable that chooses what is said.
 const FILTER: &str = "VESTIBULE_LOG";
+
+/// Crates whose own words hold payloads: whole messages that came back, parameters of statements. Our adapters say what
+/// goes wrong with them, so nothing of theirs is logged, whatever the filter says.
+const SILENT: [&str; 4] = ["lapin", "amq_protocol", "async_rs", "tokio_postgres"];
+
+/// True for what a module of [`SILENT`] says.
+fn is_silent(target: &str) -> bool {
+    let krate = target.split("::").next().unwrap_or_default();
+    SILENT.iter().any(|it| krate.strip_prefix(it).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+}
 
 /// Starts the log. A filter that can not be read is said and replaced by `default`.
 pub fn start(format: LogFormat, default: &str) {
@@ -14,18 +29,39 @@ pub fn start(format: LogFormat, default: &str) {
         screen::tell(&format!("{FILTER} can not be read ({error}); using `{default}`"));
         EnvFilter::new(default)
     });
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = filter.and(filter_fn(|about| !is_silent(about.target())));
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(screen::errors_have_color());
+    let layer = match format {
+        LogFormat::Text => layer.boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    };
     // A panic's own text may hold what a caller sent; where it happened is enough to find it.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a panic");
     }));
     // A second start, as in tests, keeps the first log.
-    let _ = match format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_that_log_payloads_are_never_heard() {
+        for (target, expected) in [
+            ("lapin", true),
+            ("lapin::channel", true),
+            ("amq_protocol_tcp::stream", true),
+            ("tokio_postgres::query", true),
+            ("vestibule_amqp::returner", false),
+            ("lapinade", false),
+            ("", false),
+        ] {
+            assert_eq!(is_silent(target), expected, "input: {target}");
+        }
+    }
 }
