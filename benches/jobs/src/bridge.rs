@@ -42,6 +42,8 @@ pub fn measure(
 }
 
 async fn run(binary: &str, rounds: usize, messages: usize) -> Result<Measured> {
+    // It is started in a directory of its own.
+    let binary = fs::canonicalize(binary).map_err(|error| format!("{binary}: {error}"))?;
     let broker = RabbitMq::start()?;
     let url = broker.url_with_credentials();
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
@@ -58,7 +60,7 @@ async fn run(binary: &str, rounds: usize, messages: usize) -> Result<Measured> {
             // Who is first meets a colder broker.
             if (turn + round) % 2 == 0 {
                 publishing.push(publish(&url, "claims.in", messages).await?);
-                let server = Bridge::start(binary, world.path())?;
+                let server = Bridge::start(&binary, world.path())?;
                 pair[0] = count(&url, "claims.out", messages).await?;
                 drop(server);
             } else {
@@ -205,7 +207,7 @@ async fn window(messages: &mut Consumer) -> Result<Vec<Delivery>> {
 struct Bridge(Child);
 
 impl Bridge {
-    fn start(binary: &str, world: &Path) -> Result<Self> {
+    fn start(binary: &Path, world: &Path) -> Result<Self> {
         let log = fs::File::create(world.join("log"))?;
         let child = Command::new(binary)
             .args(["serve", "."])
@@ -216,7 +218,7 @@ impl Bridge {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .map_err(|error| format!("{binary}: {error}"))?;
+            .map_err(|error| format!("{}: {error}", binary.display()))?;
         Ok(Self(child))
     }
 }

@@ -86,7 +86,7 @@ fn config(proxy: &Proxy, model: &ModelServer) -> String {
 const MAPPING: &str = "\
 mapping: bridge
 receive:
-  amqp: { connection: broker, queue: claims.in, prefetch: 100, declare: yes, dead_letter: claims.dead, content_type: text/xml }
+  amqp: { connection: broker, queue: claims.in, prefetch: 100, declare: yes, redeliveries: 100, dead_letter: claims.dead, content_type: text/xml }
 source: { kind: xml }
 record:
   claim_no: { from: Claim/No, required: yes, pattern: 'C\\d{8}' }
