@@ -78,6 +78,8 @@ struct Consignment {
     /// How often it was tried, this time included.
     tried: u32,
     is_ordered: bool,
+    /// Why a part of it will never be sent; the rest is sent all the same.
+    hopeless: Option<Fault>,
     /// When its lease was made or renewed last, as far as is known here.
     renewed: Instant,
     _alive: Alive,
@@ -154,6 +156,7 @@ impl Outbox {
             parcels: job.parcels().into_iter().map(parcel).collect(),
             tried,
             is_ordered: job.order.is_some(),
+            hopeless: None,
             renewed: Instant::now(),
             _alive: self.shared.tasks.alive(),
         }
@@ -166,12 +169,7 @@ impl Outbox {
             return true;
         };
         let Some(route) = self.routes.get(&first.place.returner) else {
-            tracing::error!(
-                flow = %consignment.flow, returner = %first.place.returner,
-                "a result can not be handed back: there is no such connection here"
-            );
-            let fault = Fault::new(FaultCode::Undeliverable, "there is no such connection here");
-            self.shared.put_off(consignment, UNKNOWN, fault).await;
+            self.shared.put_off_unknown(consignment).await;
             return true;
         };
         let waits = if route.is_down.load(Ordering::Relaxed) { Duration::ZERO } else { patience };
@@ -198,7 +196,10 @@ fn no_room() -> Fault {
 }
 
 impl Shared {
-    async fn delivered(&self, consignment: Consignment) {
+    async fn delivered(&self, mut consignment: Consignment) {
+        if let Some(fault) = consignment.hopeless.take() {
+            return self.undeliverable(consignment, fault).await;
+        }
         if let Some(served) = self.served.get(&consignment.flow) {
             served.tally.delivered.one();
         }
@@ -218,7 +219,30 @@ impl Shared {
         self.wakes.claims.notify_one();
     }
 
-    async fn failed(&self, consignment: Consignment, most: Option<u32>, fault: Fault) {
+    /// What was sent by one returner, and may have more to send by another one.
+    async fn pass_on(&self, one: Consignment) {
+        let Some(next) = one.parcels.first() else { return self.delivered(one).await };
+        let other = self.others.get(&next.place.returner).and_then(mpsc::WeakSender::upgrade);
+        let Some(other) = other else { return self.put_off_unknown(one).await };
+        if let Err(mpsc::error::TrySendError::Full(it) | mpsc::error::TrySendError::Closed(it)) =
+            other.try_send(one)
+        {
+            self.put_off_full(it).await;
+        }
+    }
+
+    /// Its returner is not here. Another process may have it, or this one after a change of its configuration.
+    async fn put_off_unknown(&self, consignment: Consignment) {
+        let returner = consignment.parcels.first().map(|it| &*it.place.returner);
+        tracing::error!(
+            flow = %consignment.flow, returner,
+            "a result can not be handed back: there is no such connection here"
+        );
+        let fault = Fault::new(FaultCode::Undeliverable, "there is no such connection here");
+        self.put_off(consignment, UNKNOWN, fault).await;
+    }
+
+    async fn failed(&self, mut consignment: Consignment, most: Option<u32>, fault: Fault) {
         let tried = consignment.tried;
         if let Some(served) = self.served.get(&consignment.flow) {
             served.tally.delivery_failures.one();
@@ -227,6 +251,16 @@ impl Shared {
             let delay = backoff::of_delivery(tried, fault.recovery);
             return self.put_off(consignment, delay, fault).await;
         }
+        if consignment.parcels.is_empty() {
+            return self.undeliverable(consignment, fault).await;
+        }
+        // A receiver that is gone must not keep the dead letter back that goes by another way.
+        let fault = consignment.hopeless.take().unwrap_or(fault);
+        self.pass_on(Consignment { hopeless: Some(fault), ..consignment }).await;
+    }
+
+    async fn undeliverable(&self, consignment: Consignment, fault: Fault) {
+        let tried = consignment.tried;
         let (lease, store) = match (consignment.owed, &self.store) {
             (Owed::Word(word), _) => return drop(word.send(Err(fault))),
             (Owed::Lease(lease), Some(store)) => (lease, store),
@@ -320,19 +354,7 @@ impl Dispatcher {
         self.say(was_down, any, &failures);
         let most = self.returner.attempts();
         join_all(failures.into_iter().map(|(one, fault)| self.shared.failed(one, most, fault))).await;
-        join_all(ended.into_iter().map(|one| self.pass_on(one))).await;
-    }
-
-    /// What was sent by this returner, and may have more to send by another one.
-    async fn pass_on(&self, one: Consignment) {
-        let Some(next) = one.parcels.first() else { return self.shared.delivered(one).await };
-        let other = self.shared.others.get(&next.place.returner).and_then(mpsc::WeakSender::upgrade);
-        let refused = match other.map(|it| it.try_send(one)) {
-            Some(Ok(())) => return,
-            Some(Err(mpsc::error::TrySendError::Full(it) | mpsc::error::TrySendError::Closed(it))) => it,
-            None => return,
-        };
-        self.shared.put_off_full(refused).await;
+        join_all(ended.into_iter().map(|one| self.shared.pass_on(one))).await;
     }
 
     /// Calls the returner, and keeps the leases of the batch while it works.

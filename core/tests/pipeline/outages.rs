@@ -15,8 +15,8 @@ use vestibule_core::{
     fault::{Fault, FaultCode, Recovery},
     flow::Flow,
     job::{
-        Census, Checkpoint, Claimed, Decision, Job, JobFilter, JobId, JobState, Lease, NewJob, Remark, Reply,
-        Start, Submission, Suspension, Sweep,
+        Census, Checkpoint, Claimed, Decision, Delivery, Job, JobFilter, JobId, JobState, Lease, NewJob,
+        Remark, Reply, ReturnAddress, Start, Submission, Suspension, Sweep,
     },
     ports::{JobStore, Returner},
     runner::{Fed, Parts, Runner},
@@ -24,7 +24,7 @@ use vestibule_core::{
 use vestibule_testkit::{MemoryStore, ScriptedModel, Step};
 
 use crate::{
-    broker::{Feed, Message, Post, Queue, reply_to},
+    broker::{Feed, Message, Post, Queue, place, reply_to},
     desk::{document, flow},
 };
 
@@ -224,17 +224,56 @@ async fn loops_that_panic_are_begun_again() {
     assert!(runner.drain(Duration::from_secs(5)).await);
 }
 
+/// A job that was given up, with its result and its dead letter still to be sent.
+async fn given_up(store: &MemoryStore, return_to: ReturnAddress) -> JobId {
+    let (document, id) = (document("<C/>"), JobId::fresh());
+    let job = NewJob::new(id, "desk".into(), document.clone(), document.digest());
+    let job = NewJob { return_to: Some(return_to), ..job };
+    let Submission::Accepted(lease) = store.submit(job).await.unwrap() else { panic!("not leased") };
+    let lease = store.bury(lease, "V013: as the test asked".into(), Vec::new()).await.unwrap().unwrap();
+    store.redeliver(lease, Duration::ZERO).await.unwrap();
+    id
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_gone_keeps_no_dead_letter_back_that_goes_another_way() {
+    let (store, post, bin) = (MemoryStore::default(), Post::new("out"), Arc::new(Post::new("bin")));
+    post.failures.store(9, Ordering::SeqCst);
+    post.gives_up.store(true, Ordering::SeqCst);
+    let both = ReturnAddress { dead_letter: Some(place("bin")), ..reply_to("out") };
+    let id = given_up(&store, both).await;
+    let _runner = Runner::start(Parts {
+        returners: vec![Arc::new(post), Arc::clone(&bin) as Arc<dyn Returner>],
+        ..Parts::called(vec![Arc::new(flow(PLAIN, Vec::new()))], Some(Arc::new(store.beside())))
+    });
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bin.sent(), [format!("{id}: dead letter of dead <C/>")]);
+    let job = store.find(id).await.unwrap().unwrap();
+    assert!(matches!(job.delivery, Delivery::GivenUp { .. }), "{:?}", job.delivery);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_by_a_connection_that_is_not_here_is_not_sent_half_over_and_over() {
+    let (store, post) = (MemoryStore::default(), Arc::new(Post::new("out")));
+    let both = ReturnAddress { dead_letter: Some(place("gone")), ..reply_to("out") };
+    let id = given_up(&store, both).await;
+    let _runner = Runner::start(Parts {
+        returners: vec![Arc::clone(&post) as Arc<dyn Returner>],
+        ..Parts::called(vec![Arc::new(flow(PLAIN, Vec::new()))], Some(Arc::new(store.beside())))
+    });
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(post.sent().len(), 1);
+    let job = store.find(id).await.unwrap().unwrap();
+    let Delivery::Due { not_before, .. } = job.delivery else { panic!("{:?}", job.delivery) };
+    let waits = not_before.duration_since(jiff::Timestamp::now());
+    assert!(waits.as_secs() > 300, "it is looked at again after a while: {waits:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_slow_receiver_is_not_claimed_over_and_over() {
     let store = Shaky::new(MemoryStore::default());
-    for number in 0..3_000 {
-        let (document, id) = (document("<C/>"), JobId::fresh());
-        let job = NewJob::new(id, "desk".into(), document.clone(), document.digest());
-        let job = NewJob { return_to: Some(reply_to("out")), ..job };
-        let Submission::Accepted(lease) = store.store.submit(job).await.unwrap() else { panic!("{number}") };
-        let lease =
-            store.store.bury(lease, "V013: as the test asked".into(), Vec::new()).await.unwrap().unwrap();
-        store.store.redeliver(lease, Duration::ZERO).await.unwrap();
+    for _ in 0..3_000 {
+        given_up(&store.store, reply_to("out")).await;
     }
     let post = Arc::new(Post { lasts: Duration::from_secs(100), ..Post::new("out") });
     let runner = open(flow(PLAIN, Vec::new()), &store, &Queue::of([]), &post);
