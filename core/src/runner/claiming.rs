@@ -22,22 +22,30 @@ use crate::{
 /// The shortest time between two questions to a store that had nothing: wakes come in crowds.
 const BREATH: Duration = Duration::from_millis(5);
 
+/// From this much room on a flow is a wide one: it is not to wait for narrow ones that take a job at a time.
+const WIDE: usize = 16;
+
 impl Runner {
     /// Claims jobs for as long as the process takes work. Each job has a task of its own: one that takes long, or
     /// panics, stands in no other's way.
     pub(super) async fn resume(self: Arc<Self>, store: Arc<dyn JobStore>) {
         while !self.tasks.is_draining() {
-            let (flows, most) = self.open_flows();
-            let claimed = if flows.is_empty() { Ok(Vec::new()) } else { store.claim(&flows, most).await };
-            let claimed = match claimed {
-                Ok(claimed) => claimed,
-                Err(fault) => {
-                    tracing::error!(%fault, cause = cause(&fault), "the store could not be asked for work");
-                    // Cancel-safe: both only wait.
-                    tokio::select! { () = sleep(CLAIM_AGAIN) => continue, () = self.tasks.draining() => return }
+            let mut failed = None;
+            let mut is_idle = true;
+            for (flows, most) in self.open_flows() {
+                match store.claim(&flows, most).await {
+                    Ok(claimed) => {
+                        is_idle &= claimed.is_empty();
+                        self.begin_claimed(&store, claimed);
+                    }
+                    Err(fault) => failed = Some(fault),
                 }
-            };
-            if claimed.is_empty() {
+            }
+            if let Some(fault) = failed {
+                tracing::error!(%fault, cause = cause(&fault), "the store could not be asked for work");
+                // Cancel-safe: both only wait.
+                tokio::select! { () = sleep(CLAIM_AGAIN) => {}, () = self.tasks.draining() => return }
+            } else if is_idle {
                 sleep(BREATH).await;
                 // Cancel-safe: all only wait.
                 tokio::select! {
@@ -45,31 +53,38 @@ impl Runner {
                     () = self.wakes.claims.notified() => {}
                     () = self.tasks.draining() => return,
                 }
-                continue;
-            }
-            tracing::debug!(jobs = claimed.len(), "jobs claimed");
-            for one in claimed {
-                let (runner, store) = (Arc::clone(&self), Arc::clone(&store));
-                // Seated before anybody looks for room again.
-                let seat = self.serving(&one.job.flow).and_then(|it| it.lane.try_seat());
-                self.tasks.spawn(async move { runner.finish(store, one, seat).await });
             }
         }
     }
 
-    /// Flows that have room, and how many jobs they have room for together.
-    fn open_flows(&self) -> (Vec<Arc<str>>, usize) {
-        let mut most = 0_usize;
-        let mut flows = Vec::with_capacity(self.served.len());
+    fn begin_claimed(self: &Arc<Self>, store: &Arc<dyn JobStore>, claimed: Vec<Claimed>) {
+        if !claimed.is_empty() {
+            tracing::debug!(jobs = claimed.len(), "jobs claimed");
+        }
+        for one in claimed {
+            let (runner, store) = (Arc::clone(self), Arc::clone(store));
+            // Seated before anybody looks for room again.
+            let seat = self.serving(&one.job.flow).and_then(|it| it.lane.try_seat());
+            self.tasks.spawn(async move { runner.finish(store, one, seat).await });
+        }
+    }
+
+    /// Flows that have room, and how many jobs each of them has room for, at least: the wide ones and the narrow ones. More
+    /// would be leased here without work while other processes are idle, and each lease counts as a try when this process
+    /// is killed.
+    fn open_flows(&self) -> Vec<(Vec<Arc<str>>, usize)> {
+        let mut groups = [(Vec::new(), BATCH), (Vec::new(), BATCH)];
         // Also of a flow that keeps nothing any more: what was accepted before is finished.
         for served in &self.served {
             let room = served.lane.wanted();
             if room > 0 && served.lane.waiting() == 0 {
-                most = most.saturating_add(room);
+                let [wide, narrow] = &mut groups;
+                let (flows, most) = if room >= WIDE { wide } else { narrow };
                 flows.push(Arc::clone(served.name()));
+                *most = room.min(*most);
             }
         }
-        (flows, most.min(BATCH))
+        groups.into_iter().filter(|(flows, _)| !flows.is_empty()).collect()
     }
 
     pub(super) fn serving(&self, flow: &str) -> Option<&Arc<Served>> {

@@ -12,7 +12,7 @@ use vestibule_core::{
     flow::Flow,
     job::{Job, JobFilter, JobId, JobState, NewJob, ReturnAddress, Start},
     ports::{JobStore, Model, Returner},
-    runner::{Fed, Parts, Runner, RunnerSettings},
+    runner::{Fed, Parts, Request, Runner, RunnerSettings, Wait},
 };
 use vestibule_testkit::{MemoryStore, ScriptedModel, Step, memory_store::FailingStore};
 
@@ -298,13 +298,22 @@ fn what_a_killed_process_left_is_finished_by_the_next_one() {
     assert_eq!(sent.len(), 50, "each result was sent, under one name");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_job_that_waits_for_room_in_a_drain_is_put_back_untried() {
-    let store = MemoryStore::default();
+/// One at a time, for a second.
+fn narrow() -> Flow {
     let answer = Box::new(Step::Answer(json!({ "priority": "high" })));
     let model = Arc::new(ScriptedModel::new("m", [Step::After(Duration::from_secs(1), answer)]));
     let form = "record:\n  a: { from: A }\nreturn:\n  into: R\n  write: { P: answer.priority }\n";
-    let narrow = flow(&format!("concurrency: 1\n{ASKS}{form}"), vec![model]);
+    flow(&format!("concurrency: 1\n{ASKS}{form}"), vec![model])
+}
+
+async fn all(store: &MemoryStore) -> Vec<JobState> {
+    let jobs: Vec<Job> = store.list(JobFilter::default()).await.unwrap();
+    jobs.into_iter().rev().map(|it| it.state).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_narrow_flow_beside_a_wide_one_is_leased_no_more_than_it_has_room_for() {
+    let store = MemoryStore::default();
     let wide =
         flow_of("mapping: wide\nsource: { kind: xml }\nrecord:\n  a: { from: A }\n", Vec::new(), &registry());
     for _ in 0..4 {
@@ -312,15 +321,37 @@ async fn a_job_that_waits_for_room_in_a_drain_is_put_back_untried() {
         let job = NewJob::new(id, "desk".into(), document.clone(), document.digest());
         store.submit(NewJob { start: Start::Later, ..job }).await.unwrap();
     }
-    // Room is counted over all flows together: more of the narrow one are claimed than it has room for.
-    let flows = vec![Arc::new(narrow), Arc::new(wide)];
+    let flows = vec![Arc::new(narrow()), Arc::new(wide)];
     let runner = Runner::start(Parts::called(flows, Some(Arc::new(store.beside()))));
     sleep(Duration::from_millis(100)).await;
-    let states = |jobs: Vec<Job>| jobs.into_iter().rev().map(|it| it.state).collect::<Vec<_>>();
-    let leased = states(store.list(JobFilter::default()).await.unwrap());
-    assert!(leased.iter().all(|it| *it == JobState::Leased { attempt: 1 }), "{leased:?}");
-    assert!(runner.drain(Duration::from_secs(10)).await);
-    let left = states(store.list(JobFilter::default()).await.unwrap());
-    assert!(matches!(left[0], JobState::Answered { .. }), "{left:?}");
-    assert!(left[1..].iter().all(|it| matches!(it, JobState::Queued { attempt: 0, .. })), "{left:?}");
+    let states = all(&store).await;
+    assert_eq!(states[0], JobState::Leased { attempt: 1 });
+    assert!(states[1..].iter().all(|it| matches!(it, JobState::Queued { attempt: 0, .. })), "{states:?}");
+    sleep(Duration::from_secs(5)).await;
+    assert!(all(&store).await.iter().all(JobState::is_finished), "each has its turn");
+    drop(runner);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_waits_for_room_in_a_drain_is_put_back_untried() {
+    let (store, queue, post) = (MemoryStore::default(), Queue::of([]), Arc::new(Post::new("out")));
+    let runner = open(narrow(), Some(Arc::new(store.beside())), &queue, &post);
+    sleep(Duration::from_millis(100)).await;
+    // The source has seen the room that a caller takes now.
+    let document = document("<C/>");
+    let extraction = runner.flows()[0].extract(&document).unwrap();
+    let call = runner.call(Request { flow: 0, document, extraction, wait: Wait::Result, return_to: None });
+    let drain = async {
+        sleep(Duration::from_millis(100)).await;
+        queue.put([message(1), message(2)]);
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(all(&store).await, [JobState::Leased { attempt: 1 }, JobState::Leased { attempt: 1 }]);
+        assert!(runner.drain(Duration::from_secs(10)).await);
+    };
+    let (called, ()) = tokio::join!(call, drain);
+    assert!(called.is_ok(), "{called:?}");
+    let left = all(&store).await;
+    assert!(left[0].is_finished(), "{left:?}");
+    assert!(matches!(left[1], JobState::Queued { attempt: 0, .. }), "{left:?}");
+    assert_eq!(queue.left(), (1, 0), "the other stays where it can be given to others");
 }
