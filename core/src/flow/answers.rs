@@ -12,7 +12,7 @@ use crate::{
     ask::{Asked, Asker},
     fault::Fault,
     finding::{Check, Finding, Outcome},
-    gate::{End, MOST_READS, decided, reads_of_all},
+    gate::{End, MOST_READS, reads_of_all},
     interpret::canonical_text,
     mapping::plan::{From, Lapse, Shape},
     record::{Record, Value},
@@ -113,7 +113,7 @@ impl Entry {
             for doubt in doubts.iter_mut().filter(|it| it.outcome == Outcome::Review) {
                 doubt.outcome = Outcome::Note;
             }
-            doubts.push(said.finding("released", Outcome::Note));
+            doubts.push(self.ruled.finding(said, "released", Outcome::Note));
         }
         doubts.into_iter().for_each(|finding| tally.add(&mut self.found, finding));
     }
@@ -123,30 +123,26 @@ impl Entry {
             (None, _) => return,
             (Some(End::Rejected { said, .. }), _) => {
                 self.is_persons = true;
-                said.finding("rejected", Outcome::Reject)
+                self.ruled.finding(said, "rejected", Outcome::Reject)
             }
             (Some(End::Lapsed(said)), _) if lapse == Lapse::Reject => {
                 self.is_persons = true;
-                let mut finding = said.finding("rejected", Outcome::Reject);
+                let mut finding = self.ruled.finding(said, "rejected", Outcome::Reject);
                 finding.say = finding.say.map(|it| format!("{it}: nobody decided in time").into());
                 finding
             }
             (Some(End::Lapsed(_)), Some(answer)) => {
                 self.found.lift();
                 self.asked = Some(answer);
-                too_late("nobody decided in time: the fallback answers")
+                self.ruled.too_late("nobody decided in time: the fallback answers")
             }
             (Some(End::Lapsed(_)), None) => {
                 self.is_settled = true;
-                too_late("nobody decided in time")
+                self.ruled.too_late("nobody decided in time")
             }
         };
         tally.add(&mut self.found, finding);
     }
-}
-
-fn too_late(say: &str) -> Finding {
-    decided("review".into(), Outcome::Note, "a decision by a person", say.to_owned())
 }
 
 /// The fields of an answer, or of an item in it, that are below their `confidence` or do not say theirs.

@@ -141,6 +141,15 @@ impl Flow {
         Some(if is_hidden { IdempotencyKey::hashed(&text) } else { IdempotencyKey::or_hash(&text) })
     }
 
+    /// Takes the name that a transport gave a document (a message-id, the id of a delivery) where the mapping's `key` makes
+    /// one: services that deliver again often give the same thing a new name. Not for callers who name their document
+    /// themselves.
+    pub fn prefer_own_key(&self, document: &mut Document, extraction: &Extraction) {
+        if self.key_of(extraction).is_some() {
+            document.key = None;
+        }
+    }
+
     /// What the mapping's `order` makes of a document; `None` where it names no field, the document has several records,
     /// or one of the fields is absent.
     pub fn order_of(&self, extraction: &Extraction) -> Option<Arc<str>> {

@@ -31,7 +31,8 @@ pub(super) fn correct<'a>(shape: &Shape, raw: &mut RawRecord, fields: &Fields<'a
         let Some((place, is_masked)) = place_of(shape, raw, name, false) else {
             let say = format!("`{}` is not a field that can be corrected here", plain(name, LONGEST_NAME));
             let expected = "the name of a field that is read from the document";
-            mended.notes.push(decided("review".into(), Outcome::Note, expected, say));
+            let place = Some(raw.origin.clone());
+            mended.notes.push(decided("review".into(), Outcome::Note, expected, say, place));
             continue;
         };
         let was = match std::mem::replace(place, RawField::Absent { at: None }) {

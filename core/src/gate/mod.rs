@@ -19,7 +19,7 @@ use std::{
 use self::{correct::correct, fields::Reader, places::Places, ruling::Rulings};
 pub(crate) use self::{
     document::{MOST_READS, reads_along, reads_around, reads_of_all},
-    ruling::{End, Ruled, decided},
+    ruling::{End, Ruled},
     tally::{Found, Tally},
 };
 use crate::{
@@ -257,7 +257,10 @@ fn keep<'a>(
             mended.notes.into_iter().for_each(|note| reader.tally.add(&mut found, note));
             kept.mended.insert(position, mended.names);
         }
-        kept.ruled.extend(rule.map(|(ruled, _)| ruled));
+        kept.ruled.extend(rule.map(|(mut ruled, _)| {
+            ruled.place = reader.place.clone();
+            ruled
+        }));
         kept.records.push(record);
         kept.findings.push(found);
     }

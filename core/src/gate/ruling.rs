@@ -14,6 +14,7 @@ use crate::{
     finding::{Check, Finding, Outcome},
     job::{Decision, Ruling},
     mask::{HIDDEN, Secrets, masks_any},
+    origin::Origin,
     record::Record,
 };
 
@@ -105,6 +106,8 @@ pub(crate) struct Ruled {
     releases: Vec<(usize, Said)>,
     /// How it ends where it still waits for a person.
     pub(crate) end: Option<End>,
+    /// Where the record stands: of a document of many it says which one a decision was about.
+    pub(crate) place: Option<Origin>,
 }
 
 /// An end without a release.
@@ -135,23 +138,29 @@ impl Said {
     }
 
     /// `released by anna: the policy was renewed`, as a finding.
-    pub(crate) fn finding(&self, done: &str, outcome: Outcome) -> Finding {
+    fn finding(&self, done: &str, outcome: Outcome, place: Option<Origin>) -> Finding {
         let mut say = format!("{done} by {}", self.by);
         if let Some(note) = &self.note {
             say.push_str(": ");
             say.push_str(note);
         }
-        decided("review".into(), outcome, "a decision by a person", say)
+        decided("review".into(), outcome, "a decision by a person", say, place)
     }
 }
 
 /// A finding about a decision.
-pub(crate) fn decided(field: Box<str>, outcome: Outcome, expected: &'static str, say: String) -> Finding {
+pub(super) fn decided(
+    field: Box<str>,
+    outcome: Outcome,
+    expected: &'static str,
+    say: String,
+    place: Option<Origin>,
+) -> Finding {
     Finding {
         check: Check::Decided,
         outcome,
         field,
-        origin: None,
+        origin: place,
         expected: Cow::Borrowed(expected),
         found: None,
         say: Some(say.into()),
@@ -180,6 +189,17 @@ impl Ruled {
         }
     }
 
+    /// What a person said about this record, as a finding.
+    pub(crate) fn finding(&self, said: &Said, done: &str, outcome: Outcome) -> Finding {
+        said.finding(done, outcome, self.place.clone())
+    }
+
+    /// What is said where nobody decided about it.
+    pub(crate) fn too_late(&self, say: &str) -> Finding {
+        let expected = "a decision by a person";
+        decided("review".into(), Outcome::Note, expected, say.to_owned(), self.place.clone())
+    }
+
     fn is_refused(&self) -> bool {
         matches!(self.end, Some(End::Rejected { is_named: true, .. }))
     }
@@ -195,13 +215,13 @@ impl Ruled {
             && let Some((_, said)) = self.releases.first()
         {
             found.lift();
-            tally.add(found, said.finding("released", Outcome::Note));
+            tally.add(found, self.finding(said, "released", Outcome::Note));
         }
         if let Some(End::Rejected { said, is_named }) = &self.end
             && found.worst < Outcome::Reject
             && (*is_named || found.worst == Outcome::Review)
         {
-            tally.add(found, said.finding("rejected", Outcome::Reject));
+            tally.add(found, self.finding(said, "rejected", Outcome::Reject));
         }
     }
 }

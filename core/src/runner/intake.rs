@@ -180,9 +180,12 @@ impl Runner {
     }
 
     fn arrive(&self, served: &Arc<Served>, received: Received) -> Arrived {
-        let Received { document, return_to, receipt, .. } = received;
+        let Received { mut document, return_to, receipt, .. } = received;
         let (extraction, mut defect) = match read(&served.flow, &document) {
-            Ok(extraction) => (extraction, None),
+            Ok(extraction) => {
+                served.flow.prefer_own_key(&mut document, &extraction);
+                (extraction, None)
+            }
             Err(fault) => (Extraction::default(), Some(fault)),
         };
         let id = JobId::fresh();

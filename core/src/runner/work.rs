@@ -174,23 +174,30 @@ pub(super) async fn submit(
     loop {
         let submission = store.submit(work.job(id, start)).await?;
         refused = refused.saturating_add(1);
-        if !is_closed(store, &submission).await? || !work.succeed(refused) {
+        if !is_closed(store, &submission, work).await? || !work.succeed(refused) {
             return Ok(submission);
         }
     }
 }
 
 /// Whether what stands under the key was refused or given up: then the next document may take its place.
-async fn is_closed(store: &dyn JobStore, submission: &Submission) -> Result<bool, Fault> {
+async fn is_closed(store: &dyn JobStore, submission: &Submission, work: &Work) -> Result<bool, Fault> {
     Ok(match submission {
         Submission::Accepted(_) | Submission::Queued(_) => false,
-        // Without a result there is nothing to give twice: the document may be sent again.
-        Submission::Known(job) => matches!(job.state, JobState::Dead { .. }),
+        // Without a result there is nothing to give twice: the document may be sent again. But a message that a broker only
+        // delivers again, because it did not hear of our acknowledgement, has its dead letter already.
+        Submission::Known(job) => matches!(job.state, JobState::Dead { .. }) && !is_same_message(job, work),
         Submission::Conflict(other) => store.find(*other).await?.is_some_and(|job| match &job.state {
             JobState::Dead { .. } => true,
             state => state.reply().is_some_and(|reply| reply.outcome == Outcome::Reject),
         }),
     })
+}
+
+/// Whether its sender's own name for it is that of the job.
+fn is_same_message(job: &Job, work: &Work) -> bool {
+    let name = |it: &Option<ReturnAddress>| it.as_ref().and_then(|it| it.message.clone());
+    name(&work.return_to).is_some_and(|it| name(&job.return_to) == Some(it))
 }
 
 /// The result, or a fault once the time is over.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use proptest::prelude::*;
@@ -108,6 +108,10 @@ impl io::Write for Log {
 
 /// Runs a document with everything that logs, and gives the log as well.
 fn logged(flow: &Flow, text: &str) -> (Reply, String) {
+    // With one subscriber alone, a thread without it that passes a place first would silence that place for all.
+    static OTHER: LazyLock<tracing::Dispatch> =
+        LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish()));
+    LazyLock::force(&OTHER);
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -140,6 +140,61 @@ async fn a_refused_document_goes_to_its_sender_and_to_the_dead_letters() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_mappings_key_goes_before_the_name_of_a_message() {
+    let named = |name: &str, text: &str| Message::new(name, text).to(reply_to("out"));
+    let World { runner, queue, store, .. } = world(
+        KEYED,
+        Vec::new(),
+        vec![
+            named("m1", "<C><A>C1</A><N>1</N></C>"),
+            named("m2", "<C><A>C1</A><N>1</N></C>"),
+            // Its key's field is absent: the message's name counts.
+            named("m3", "<C><N>2</N></C>"),
+            named("m3", "<C><N>2</N></C>"),
+            // Under one name two claims are two.
+            named("m5", "<C><A>C5</A><N>1</N></C>"),
+            named("m5", "<C><A>C6</A><N>1</N></C>"),
+        ],
+    );
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(queue.left(), (0, 0));
+    let mut kept: Vec<_> = store.list(JobFilter::default()).await.unwrap();
+    kept.sort_by_key(|it| it.id);
+    let kept: Vec<_> = kept
+        .iter()
+        .map(|it| {
+            let name = it.return_to.as_ref().and_then(|it| it.message.as_deref()).unwrap_or("-");
+            (it.document.key.as_ref().map_or("-", |it| it.as_str()).to_owned(), name.to_owned())
+        })
+        .collect();
+    let expected = [("a=C1", "m1"), ("m3", "m3"), ("a=C5", "m5"), ("a=C6", "m5")];
+    assert_eq!(kept, expected.map(|(key, name)| (key.to_owned(), name.to_owned())));
+    let flow = &runner.figures().flows[0];
+    assert_eq!((flow.duplicates, flow.conflicts), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_message_that_is_delivered_again_is_not_worked_on_twice() {
+    let answer = Box::new(Step::Answer(json!({ "priority": "high" })));
+    let model = Arc::new(ScriptedModel::new("m", [Step::After(Duration::from_millis(500), answer)]));
+    let text = format!(
+        "key: a\nrecord:\n  a: {{ from: A, required: yes }}\n{ASKS}return:\n  into: R\n  write: {{ P: answer.priority }}\n"
+    );
+    let named = |name: &str| Message::new(name, "<C><A>C1</A></C>").to(reply_to("out"));
+    let World { runner, queue, store, .. } = world(&text, vec![model], vec![named("m1")]);
+    sleep(Duration::from_millis(100)).await;
+    let id = store.list(JobFilter::default()).await.unwrap()[0].id;
+    assert!(store.cancel(id, "V013: an operator gave it up".into()).await.unwrap());
+    queue.put([named("m1")]);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!((states(&store).await, runner.figures().flows[0].duplicates), (vec!["dead"], 1));
+    // Under another name its sender means it to be worked on again.
+    queue.put([named("m2")]);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(states(&store).await, ["dead", "returned"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_business_key_counts_where_the_message_has_none() {
     let no_key = |n: i32| Message { key: None, ..Message::new("", &format!("<C><A>C1</A><N>{n}</N></C>")) };
     let World { runner, queue, store, .. } = world(KEYED, Vec::new(), vec![no_key(-1), no_key(-1)]);

@@ -155,7 +155,15 @@ async fn decisions_about_one_record_leave_the_others_alone() {
         told,
         "A=xxx; Prio=-; Status=reject\nA=yyy; Prio=-; Status=reject\nA=z; Prio=low; Status=pass; Model=m"
     );
-    assert!(reply.findings.iter().any(|it| it.say.as_deref() == Some("rejected by anna")));
+    let said: Vec<_> = reply.findings.iter().filter(|it| it.code == "G119").collect();
+    let said: Vec<_> = said.iter().map(|it| (it.xpath.as_deref(), it.say.as_deref())).collect();
+    let rejected = Some("rejected by anna");
+    let released = Some("released by anna");
+    assert_eq!(
+        said,
+        [(Some("/B/R[1]"), released), (Some("/B/R[1]"), rejected), (Some("/B/R[2]"), rejected)],
+        "each names its record"
+    );
     assert_eq!(case.model.calls(), 2);
     // The newest decision about a record holds.
     decisions.push(by("bert", Some(1), Ruling::Release));

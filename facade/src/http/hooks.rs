@@ -37,8 +37,9 @@ pub async fn answer(front: &Front, parts: &Parts, body: &mut Option<Incoming>) -
     let accept = || {
         let flow = front.runner.flows().get(*flow);
         let flow = flow.ok_or_else(|| Fault::new(FaultCode::NotFound, "there is no such flow"))?;
-        let document = hook.accept(&request)?;
+        let mut document = hook.accept(&request)?;
         let extraction = flow.extract(&document)?;
+        flow.prefer_own_key(&mut document, &extraction);
         Ok((document, extraction))
     };
     let accepted = if is_large { tokio::task::block_in_place(accept) } else { accept() };

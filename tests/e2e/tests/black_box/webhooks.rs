@@ -43,6 +43,17 @@ fn ticket(answer: &Value) -> String {
 }
 
 #[test]
+fn an_event_that_comes_again_under_a_new_name_is_the_same_by_the_mappings_key() {
+    let desk = Desk::of("events");
+    desk.edit("mappings/order-check.map.yaml", "version: 1", "version: 1\nkey: order_no");
+    let server = serve(&desk);
+    let event = order(&desk);
+    let first = ticket(&post(&server, &["svix", ORDERS, "msg_1"], &event));
+    let renamed = ticket(&post(&server, &["svix", ORDERS, "msg_2"], &event));
+    assert_eq!(first, renamed);
+}
+
+#[test]
 fn an_event_of_a_foreign_sender_is_taken_once_and_a_tampered_one_is_not() {
     let desk = Desk::of("events");
     let server = serve(&desk);
