@@ -41,11 +41,18 @@ pub fn rules_schema() -> serde_json::Value {
 }
 
 /// Codes of services and webhooks; those crates have no lists of their own.
-const CHANNEL_CODES: [(&str, &str, &str); 1] = [(
-    "M071",
-    "a channel can not take this mapping",
-    "give each mapping of a service an operation of its own, written as the contract does; give each webhook its secret",
-)];
+const CHANNEL_CODES: [(&str, &str, &str); 2] = [
+    (
+        "M071",
+        "a channel can not take this mapping",
+        "give each mapping of a service an operation of its own, written as the contract does; give each webhook its secret",
+    ),
+    (
+        "M072",
+        "callers of a contract get a ticket that the contract does not know",
+        "write `pending:`, the reply of the contract that a caller gets for the time being",
+    ),
+];
 
 /// Codes of adapters, with what each means and how to mend it.
 pub fn codes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {

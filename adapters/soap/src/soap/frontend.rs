@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vestibule_core::{
-    mapping::diagnostic::Diagnostics,
+    mapping::{diagnostic::Diagnostics, plan::Tickets},
     ports::{Direction, Files, Frontend, Offered, Service},
     tree::extract::Reads,
 };
@@ -47,6 +47,14 @@ impl Frontend for SoapFrontend {
         let mut is_good = true;
         for offered in flows {
             let span = offered.channel.span.clone();
+            if gives_untyped_tickets(&offered) {
+                is_good = false;
+                let title = "its callers get a ticket that the contract does not know";
+                let diagnostic = diagnostics.push("M072", &span, title, "received here, with `async: yes`");
+                let help =
+                    "write `pending:`, the reply of the contract that a caller gets for the time being";
+                diagnostic.help.push(help.into());
+            }
             let problem = match route(offered) {
                 Ok(route) if routes.iter().any(|it| is_same_message(it, &route)) => {
                     Err(format!("another mapping already receives `{}` of this service", route.root.local))
@@ -83,6 +91,16 @@ fn gives_results(routes: &[Route]) -> bool {
 fn is_same_message(one: &Route, other: &Route) -> bool {
     let is_exact = one.strict_namespace && other.strict_namespace;
     one.root.local == other.root.local && (!is_exact || one.root.namespace == other.root.namespace)
+}
+
+/// True where every caller gets our own ticket, in a service whose contract promises another reply: clients that are made
+/// from a contract refuse what it does not name.
+fn gives_untyped_tickets(offered: &Offered) -> bool {
+    let handling = &offered.mapping.handling;
+    let contract = contract_of(&offered.mapping).map(|(contract, _)| contract);
+    let operation = contract.and_then(|it| it.operation(offered.channel.get("operation")));
+    let is_promised = operation.is_some_and(|it| it.reply.is_some());
+    handling.tickets == Tickets::Always && handling.pending.is_none() && is_promised
 }
 
 fn route(offered: Offered) -> Result<Route, String> {

@@ -26,6 +26,8 @@ fn post(server: &Server, body: &str, headers: &[(&str, &str)]) -> Response {
 fn async_desk() -> Desk {
     let desk = Desk::quickstart();
     desk.edit(MAPPING, "version: 1", "version: 1\nasync: yes");
+    let pending = "pending:\n  into: SubmitClaimResponse\n  write: { Result/StatusCd: { value: IN WORK }, Result/Ticket: ticket }\n";
+    desk.edit(MAPPING, "\ndeliver: reply", &format!("\n{pending}\ndeliver: reply"));
     desk
 }
 

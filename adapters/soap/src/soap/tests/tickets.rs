@@ -407,6 +407,27 @@ fn contracts_of_any_shape_take_the_port() {
 }
 
 #[test]
+fn where_a_contract_promises_a_reply_nobody_gets_a_ticket_that_it_does_not_know() {
+    for (tickets, pending, expected) in [
+        (Tickets::Always, false, "its callers get a ticket that the contract does not know"),
+        (Tickets::Always, true, ""),
+        // A caller who asks for a ticket knows it, and one who comes too late would have had a fault.
+        (Tickets::Asked, false, ""),
+        (Tickets::Late, false, ""),
+    ] {
+        let mut mapping = claims();
+        mapping.handling.tickets = tickets;
+        mapping.handling.pending = pending.then(|| Return {
+            into: "SubmitClaimResponse".into(),
+            faults: Faults::Reject,
+            write: vec![write("Result/StatusCd")],
+        });
+        let problem = service_of(vec![mapping]).err().unwrap_or_default();
+        assert_eq!(problem, expected, "{tickets:?} {pending}");
+    }
+}
+
+#[test]
 fn a_described_service_answers_with_what_its_callers_get() {
     for (tickets, pending, expected) in [
         (Tickets::Asked, None, "{urn:vestibule:ClaimService}SubmitClaimResponse"),
