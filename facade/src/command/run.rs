@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 use vestibule_core::{
     document::{Document, IdempotencyKey},
-    fault::Fault,
+    fault::{Fault, FaultCode, Recovery},
     finding::Outcome,
     flow::Flow,
     job::{JobId, JobState, Reply, ReplyBody},
@@ -235,6 +235,19 @@ impl Keys {
     }
 }
 
+/// Hands a document in, as often as it takes until there is room for it: what was refused for want of room was not
+/// accepted, and nobody waits here who must not be kept waiting.
+async fn call(runner: &Arc<Runner>, mut request: impl FnMut() -> Request) -> Result<Called, Fault> {
+    loop {
+        match runner.call(request()).await {
+            Err(Fault { code: FaultCode::Unavailable, recovery: Recovery::RetryAfter(pause), .. }) => {
+                tokio::time::sleep(pause).await;
+            }
+            called => return called,
+        }
+    }
+}
+
 async fn finish<'f>(
     (runner, store): (&Arc<Runner>, Option<&Arc<dyn JobStore>>),
     flow: usize,
@@ -247,8 +260,11 @@ async fn finish<'f>(
         let extraction =
             tokio::task::block_in_place(|| plan.extract(&document)).map_err(|fault| said(&fault))?;
         document.key = keys.key(plan, &document, &extraction);
-        let request = Request { flow, document, extraction, wait: Wait::Result, return_to: None };
-        match runner.call(request).await.map_err(|fault| said(&fault))? {
+        let request = || {
+            let (document, extraction) = (document.clone(), extraction.clone());
+            Request { flow, document, extraction, wait: Wait::Result, return_to: None }
+        };
+        match call(runner, request).await.map_err(|fault| said(&fault))? {
             Called::Replied(ticket, reply) => Ok((ticket, reply)),
             Called::Ticket(ticket) => {
                 let store = store.ok_or("there is no store to look for its result")?;

@@ -233,6 +233,7 @@ fn taken(job: &Job) -> Answer {
 fn objected(objection: &Objection) -> Box<Answer> {
     let status = match objection {
         Objection::NotInReview(_) | Objection::Unreadable(_) => StatusCode::CONFLICT,
+        Objection::NoRecord { .. } => StatusCode::NOT_FOUND,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Box::new(Problem::of_http(status, &objection.to_string()).answer())

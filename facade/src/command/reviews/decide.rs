@@ -17,7 +17,10 @@ use super::{
     },
     show::not_free,
 };
-use crate::{reviewing, screen};
+use crate::{
+    reviewing::{self, Objection},
+    screen,
+};
 
 /// What every decision says besides itself
 #[derive(Debug, Args)]
@@ -119,7 +122,11 @@ impl Said {
         let visit = Visit::at(&self.dir)?;
         let job = visit.find(id)?;
         let flow = visit.flow_of(&job)?;
-        let records = reviewing::judge(&flow, &job, &decision).map_err(|it| Stop::failed(it.to_string()))?;
+        let records = reviewing::judge(&flow, &job, &decision).map_err(|it| match it {
+            // Not a matter of what the record is like: it was never there.
+            Objection::NoRecord { .. } => Stop::wrong_use(it.to_string()),
+            _ => Stop::failed(it.to_string()),
+        })?;
         if !visit.ask(visit.store().decide(id, vec![decision]))? {
             return Err(not_free(&visit.find(id)?));
         }

@@ -1,6 +1,8 @@
 //! The command line as a person and a machine use it.
 
-use std::process::Output;
+use std::{process::Output, time::Duration};
+
+use vestibule_testkit::model_server::ModelServer;
 
 use crate::desk::Desk;
 
@@ -94,6 +96,40 @@ fn a_run_that_is_repeated_asks_nothing_twice_unless_it_is_told_to() {
     }
     let listed = said(&desk.run(&["jobs", "list", ".", "--json"]));
     assert_eq!(listed.lines().count(), 3 * 4, "two files, once and again, for each mapping: {listed}");
+}
+
+#[test]
+fn files_that_find_no_room_wait_for_it_and_are_not_said_to_have_failed() {
+    let model = ModelServer::start(&serde_json::json!({ "ok": true }), Duration::from_millis(700)).unwrap();
+    let desk = Desk::empty();
+    let write = |name: &str, text: &str| {
+        let path = desk.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let config = format!(
+        "models: {{ far: {{ openai: {{ url: '{}', model: m }} }} }}\nroutes: {{ far: [far] }}\n",
+        model.url()
+    );
+    write("vestibule.yaml", &config);
+    write("mappings/p.md", "Is it?");
+    write(
+        "mappings/a.map.yaml",
+        "mapping: a\nconcurrency: 1\nsource: { kind: xml }\nrecord: { number: { from: No, required: true } }\n\
+         ask:\n  route: far\n  prompt: p.md\n  deadline: 2s\n  answer: { ok: { type: bool, required: true } }\n\
+         return:\n  into: R\n  write: { No: number, Ok: answer.ok, Status: outcome }\n",
+    );
+    let files: Vec<String> = (1..=8).map(|it| format!("in/{it}.xml")).collect();
+    for (number, file) in files.iter().enumerate() {
+        write(file, &format!("<C><No>{number}</No></C>"));
+    }
+    let mut line = vec!["run", "mappings/a.map.yaml", "-o", "out", "--json"];
+    line.extend(files.iter().map(String::as_str));
+    let output = desk.run(&line);
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}{}", complained(&output));
+    assert!(!told.contains("V011") && told.matches("\"pass\"").count() == 8, "{told}");
+    assert_eq!(model.calls().len(), 8, "each was asked about once");
 }
 
 #[test]

@@ -74,6 +74,14 @@ fn a_review_is_decided_on_the_command_line_beside_the_server() {
     let (code, said) = run(&desk, &["reviews", "release", &ticket, ".", "--by", "bert"]);
     assert!(code == Some(1) && said.contains("`anna` looks at this job"), "{said}");
     let correct = ["reviews", "correct", &ticket, ".", "--by", "anna", "--set"];
+    for record in ["2", "4294967295"] {
+        let (code, said) = run(&desk, &[&correct[..], &["cause=02", "--record", record]].concat());
+        assert!(code == Some(2) && said.contains(&format!("there is no record {record}")), "{said}");
+        let release = ["reviews", "release", &ticket, ".", "--by", "anna", "--record", record];
+        let (code, said) = run(&desk, &release);
+        assert!(code == Some(2) && said.contains("the document has 1"), "{said}");
+    }
+    job_in_state(&server, &ticket, "in-review");
     let (code, said) = run(&desk, &[&correct[..], &["cuase=02"]].concat());
     assert!(code == Some(1) && said.contains("did you mean `cause`?"), "{said}");
     let (code, said) = run(&desk, &[&correct[..], &["cause=zz"]].concat());
@@ -111,7 +119,16 @@ fn a_review_is_decided_over_http_by_an_operator_alone() {
     let correct = |body| post(&server, &format!("{path}/correct"), &body);
     assert_eq!(correct(json!({ "set": {} })).status, 422);
     assert_eq!(correct(json!({ "set": { "cuase": "02" } })).status, 422);
-    assert_eq!(correct(json!({ "set": { "cause": "02" }, "record": 2 })).status, 422);
+    assert_eq!(correct(json!({ "set": { "cause": "02" }, "record": 2 })).status, 404);
+    for verb in ["release", "correct", "reject"] {
+        let answer = post(&server, &format!("{path}/{verb}"), &json!({ "record": 7 }));
+        let said = answer.json().unwrap();
+        let is_empty = verb == "correct";
+        assert_eq!(answer.status, if is_empty { 422 } else { 404 }, "{said}");
+        let expected = if is_empty { "nothing is corrected" } else { "there is no record 7" };
+        assert!(said["detail"].as_str().unwrap().contains(expected), "{said}");
+    }
+    job_in_state(&server, &ticket, "in-review");
     assert_eq!(correct(json!({ "sets": {} })).status, 400);
     assert_eq!(post(&server, &format!("{path}/approve"), &json!({})).status, 404);
     let done = correct(json!({ "set": { "cause": "02" }, "note": "called" }));
