@@ -10,7 +10,11 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use self::{chaos::Plan, verdict::Seen, world::World};
+use self::{
+    chaos::Plan,
+    verdict::{Seen, Summary},
+    world::World,
+};
 
 /// How many messages are sent, repetitions and poison among them.
 const MESSAGES: usize = 10_000;
@@ -30,7 +34,11 @@ fn no_message_is_lost_and_none_has_two_results_when_process_broker_and_network_f
         panic!("{broken}\nplan: {plan:?}\nlast of the server's log:\n{}", world.last_log())
     });
     eprintln!("{plan:?}: {summary:?}; {raged:?} of trouble, {:?} in all", began.elapsed());
-    assert!(summary.results >= summary.good, "{summary:?}");
+    let Summary { sent, good, poison, results, dead_letters, asked, asked_again } = summary;
+    let said = format!("{plan:?}: {summary:?}");
+    assert!(good > 0 && poison > 0 && good + poison < sent, "poison and repetitions were sent: {said}");
+    assert!(results >= good && dead_letters >= poison, "{said}");
+    assert_eq!(asked - asked_again, good, "each good message was asked about: {said}");
 }
 
 /// The programme must be able to fail: a bridge that forgets what it took loses messages when it is killed.

@@ -24,7 +24,7 @@ pub struct Seen {
 }
 
 /// What the programme found.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Summary {
     pub sent: usize,
     pub good: usize,
