@@ -25,7 +25,8 @@ fuzz_target!(|text: &str| {
         formats: vec![Arc::new(XmlFormat::default()), Arc::new(JsonFormat::default())],
         ..Registry::default()
     };
-    let compiled = compile("fuzz.map.yaml", text, &Surroundings { files: &NoFiles, registry: &registry, routes: None });
+    let compiled =
+        compile("fuzz.map.yaml", text, &Surroundings { files: &NoFiles, registry: &registry, routes: None });
     for found in &compiled.diagnostics.all {
         assert!(found.span.end <= text.len().max(1), "{}: {:?} of {}", found.code, found.span, text.len());
     }

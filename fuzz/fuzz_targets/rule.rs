@@ -11,7 +11,10 @@ struct Mixed;
 
 impl Bindings for Mixed {
     fn value(&self, slot: &Slot) -> Operand<'_> {
-        let numbers = || ["1.5", "-3", "79228162514264337593543950335"].map(|it| Operand::Number(it.parse().expect("a number")));
+        let numbers = || {
+            ["1.5", "-3", "79228162514264337593543950335"]
+                .map(|it| Operand::Number(it.parse().expect("a number")))
+        };
         match slot.path.first() {
             Some(0) => Operand::Number("12.50".parse().expect("a number")),
             Some(1) => Operand::Text("stolen again".into()),
@@ -44,7 +47,10 @@ fuzz_target!(|text: &str| {
     match rule {
         None => assert!(!found.all.is_empty(), "refused without a word"),
         Some(rule) => {
-            let clock = Clock { now: "2026-11-20T10:00:00Z".parse().expect("an instant"), zone: jiff::tz::TimeZone::UTC };
+            let clock = Clock {
+                now: "2026-11-20T10:00:00Z".parse().expect("an instant"),
+                zone: jiff::tz::TimeZone::UTC,
+            };
             let _ = rule.run(&Mixed, &clock);
         }
     }

@@ -140,6 +140,11 @@ impl Headers {
     }
 }
 
+/// Bytes of the entries of a table.
+pub(crate) fn length(table: &FieldTable) -> usize {
+    table.inner().iter().map(|(name, it)| 1 + name.as_str().len() + size(it)).sum()
+}
+
 /// Bytes of a value in a table, its type included.
 fn size(value: &AMQPValue) -> usize {
     1 + match value {
@@ -153,9 +158,7 @@ fn size(value: &AMQPValue) -> usize {
         AMQPValue::LongString(text) => 4 + text.len(),
         AMQPValue::ByteArray(bytes) => 4 + bytes.len(),
         AMQPValue::FieldArray(items) => 4 + items.as_slice().iter().map(size).sum::<usize>(),
-        AMQPValue::FieldTable(table) => {
-            4 + table.inner().iter().map(|(name, it)| 1 + name.as_str().len() + size(it)).sum::<usize>()
-        }
+        AMQPValue::FieldTable(table) => 4 + length(table),
     }
 }
 

@@ -34,6 +34,8 @@ use vestibule_core::{
 };
 
 pub use error::AmqpError;
+#[doc(hidden)]
+pub use message::probe;
 
 use self::{
     message::Reading,

@@ -76,6 +76,10 @@ impl Held {
     /// What was delivered, as a document that arrived now.
     pub fn of(delivery: Delivery, reading: &Reading) -> Self {
         let Delivery { properties, data, .. } = delivery;
+        Self::of_parts(properties, data, reading)
+    }
+
+    fn of_parts(properties: BasicProperties, data: Vec<u8>, reading: &Reading) -> Self {
         let none = FieldTable::default();
         let table = properties.headers().as_ref().unwrap_or(&none);
         let attempts = headers::count(headers::find(table, ATTEMPT));
@@ -167,4 +171,37 @@ fn property(properties: &BasicProperties, name: &str) -> Option<String> {
         "cluster_id" => text(properties.cluster_id()),
         _ => None,
     }
+}
+
+/// Properties and headers as the wire has them, read and sent on as those of a message are: for fuzzing. The length of the
+/// headers that would be sent on, and the room they have. `None`: the library below does not read them.
+#[doc(hidden)]
+pub fn probe(wire: &[u8], body: &[u8]) -> Option<(usize, usize)> {
+    let (_, properties) = lapin::protocol::basic::parse_properties(wire).ok()?;
+    let names =
+        [(AttributeKind::Header, "a"), (AttributeKind::Header, "x-death"), (AttributeKind::Header, "B")];
+    let known = ["content_type", "timestamp", "correlation_id", "type", "priority"];
+    let known = known.map(|it| (AttributeKind::Property, it));
+    let reading = Reading {
+        receive: Receive {
+            queue: "q".into(),
+            prefetch: 1,
+            declare: None,
+            redeliveries: 3,
+            retry: Vec::new(),
+            dead_letter: None,
+            binding: None,
+            content_type: ContentType::of("application/xml"),
+        },
+        attributes: names.into_iter().chain(known).map(|(kind, name)| (kind, name.into())).collect(),
+        deliver: None,
+        returner: "amqp probe".into(),
+    };
+    let held = Held::of_parts(properties, body.to_vec(), &reading);
+    let _ = ContentType::of_written(&held.document.media_type, body).to_text();
+    let target = Target { exchange: String::new(), routing_key: "d".into() };
+    let mut outgoing = held.sent_on(&target);
+    outgoing.headers.refusal("V013: probe", &[]);
+    let room = 4096;
+    Some((headers::length(&outgoing.headers.into_table(room)), room))
 }

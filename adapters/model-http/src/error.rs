@@ -150,6 +150,12 @@ fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
     Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
 }
 
+/// Reads hostile headers as they are read of a model's answer: for fuzzing.
+#[doc(hidden)]
+pub fn probe(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
+    retry_after(headers, now)
+}
+
 /// A certificate that is not trusted will not be trusted in 100 ms.
 fn is_about_tls(error: &reqwest::Error) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();

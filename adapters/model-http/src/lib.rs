@@ -21,6 +21,8 @@ use vestibule_core::{
 };
 
 pub use error::ChatError;
+#[doc(hidden)]
+pub use error::probe;
 
 use crate::{client::Clients, model::ChatModel, settings::Settings};
 

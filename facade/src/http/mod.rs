@@ -9,6 +9,7 @@ mod incoming;
 pub mod jobs;
 pub mod listener;
 mod metrics;
+mod prefer;
 pub mod problem;
 pub mod reviews;
 pub mod room;

@@ -1,6 +1,6 @@
 //! How long a caller waits, and where it wants its result sent: `Prefer` (RFC 7240) and `Vestibule-Callback`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use hyper::{
     HeaderMap, StatusCode,
@@ -15,10 +15,12 @@ use vestibule_core::{
     runner::Wait,
 };
 
-use super::answer::{self, Answer};
+use super::{
+    answer::{self, Answer},
+    prefer::preference,
+};
 use crate::house::Front;
 
-const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const CALLBACK: HeaderName = HeaderName::from_static("vestibule-callback");
 /// What [`Place::returner`] names addresses of callers by.
@@ -110,24 +112,6 @@ pub fn add_place(answer: &mut Answer, ticket: JobId) {
     answer.headers_mut().insert(hyper::header::RETRY_AFTER, LOOK_AGAIN.into());
 }
 
-/// `respond-async`, with how long the caller waits before. Of a preference that is there twice the first counts.
-fn preference(headers: &HeaderMap) -> Option<Option<Duration>> {
-    let mut asked = false;
-    let mut time = None;
-    let values = headers.get_all(PREFER).iter().filter_map(|it| it.to_str().ok());
-    for preference in values.flat_map(|it| it.split(',')).take(64) {
-        let bare = preference.split(';').next().unwrap_or_default();
-        let (name, value) = bare.split_once('=').unwrap_or((bare, ""));
-        let value = value.trim().trim_matches('"');
-        match name.trim().to_ascii_lowercase().as_str() {
-            "respond-async" => asked = true,
-            "wait" if time.is_none() => time = value.parse::<u32>().ok(),
-            _ => {}
-        }
-    }
-    asked.then(|| time.filter(|it| *it > 0).map(|it| Duration::from_secs(it.into())))
-}
-
 fn callback(front: &Front, flow: &Flow, headers: &HeaderMap) -> Result<Option<ReturnAddress>, Refused> {
     let refused =
         |status, message: &str| Err(Refused { fault: Fault::new(FaultCode::NotUnderstood, message), status });
@@ -153,35 +137,4 @@ fn callback(front: &Front, flow: &Flow, headers: &HeaderMap) -> Result<Option<Re
     };
     let place = Place { returner: RETURNER.into(), to: BTreeMap::from([("url".to_owned(), url)]) };
     Ok(Some(ReturnAddress { reply: Some(place), ..ReturnAddress::default() }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_preference_is_read_as_rfc_7240_writes_it() {
-        let seconds = |number| Some(Some(Duration::from_secs(number)));
-        for (lines, expected) in [
-            (&[][..], None),
-            (&["respond-async"][..], Some(None)),
-            (&["Respond-Async"], Some(None)),
-            (&["respond-async, wait=10"], seconds(10)),
-            (&["wait=\"7\"; x=y , respond-async; foo"], seconds(7)),
-            (&["wait=3", "respond-async"], seconds(3)),
-            (&["respond-async, wait=3, wait=9"], seconds(3)),
-            (&["respond-async, wait=0"], Some(None)),
-            (&["respond-async, wait=-1"], Some(None)),
-            (&["respond-async, wait=99999999999"], Some(None)),
-            (&["wait=10"], None),
-            (&["return=minimal"], None),
-            (&["respond-asynchronously"], None),
-        ] {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append(PREFER, line.parse().unwrap());
-            }
-            assert_eq!(preference(&headers), expected, "input: {lines:?}");
-        }
-    }
 }

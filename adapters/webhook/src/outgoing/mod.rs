@@ -6,4 +6,4 @@ mod poster;
 
 pub use callbacks::Callbacks;
 pub use place::place;
-pub use poster::{Post, PostError, Poster};
+pub use poster::{Post, PostError, Poster, probe};

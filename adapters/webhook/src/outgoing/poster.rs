@@ -248,6 +248,12 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
 }
 
+/// Reads hostile headers as they are read of a receiver's answer: for fuzzing.
+#[doc(hidden)]
+pub fn probe(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    retry_after(headers, now)
+}
+
 /// The address is left out: it may name an internal host.
 fn connection(error: reqwest::Error) -> PostError {
     if error.is_timeout() { PostError::Late } else { PostError::Connection(error.without_url()) }
