@@ -180,16 +180,17 @@ impl Runner {
     }
 
     fn arrive(&self, served: &Arc<Served>, received: Received) -> Arrived {
-        let Received { mut document, return_to, receipt, .. } = received;
+        let Received { document, return_to, receipt, .. } = received;
         let (extraction, mut defect) = match read(&served.flow, &document) {
-            Ok(extraction) => {
-                served.flow.prefer_own_key(&mut document, &extraction);
-                (extraction, None)
-            }
+            Ok(extraction) => (extraction, None),
             Err(fault) => (Extraction::default(), Some(fault)),
         };
         let id = JobId::fresh();
-        let of = |extraction| Work::received(served, document.clone(), extraction, return_to.clone());
+        let of = |extraction: Extraction| {
+            let mut document = document.clone();
+            served.flow.prefer_own_key(&mut document, &extraction);
+            Work::received(served, document, extraction, return_to.clone())
+        };
         // Key and order are made of what was read: one document that breaks them must not stop its source.
         let made = catch_unwind(AssertUnwindSafe(|| of(extraction)));
         let mut work = made.unwrap_or_else(|_| {
