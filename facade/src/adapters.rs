@@ -35,6 +35,18 @@ pub fn registry(longest: usize) -> Registry {
     }
 }
 
+/// Whether the shared store may keep its tables in a schema of this name.
+pub fn is_store_schema(name: &str) -> bool {
+    vestibule_postgres::is_schema_name(name)
+}
+
+/// SQL that makes the tables of the shared store; `None`: the schema can not have this name.
+pub fn store_sql(schema: Option<&str>) -> Option<String> {
+    let usual = vestibule_postgres::Settings::default().schema;
+    let schema = schema.unwrap_or(&usual);
+    is_store_schema(schema).then(|| vestibule_postgres::sql(schema))
+}
+
 /// JSON Schema of decision tables for editors.
 pub fn rules_schema() -> serde_json::Value {
     vestibule_model_rules::json_schema()

@@ -49,12 +49,7 @@ pub(crate) struct Session {
 impl Way {
     pub(crate) fn new(settings: &Settings) -> Result<Self, StoreError> {
         let name = &settings.schema;
-        let is_name = !name.is_empty()
-            && name.len() <= 40
-            && name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_')
-            && !name.starts_with("pg_")
-            && !name.as_bytes().first().is_some_and(u8::is_ascii_digit);
-        if !is_name {
+        if !crate::is_schema_name(name) {
             let text =
                 format!("{name:?} is no name for a schema: lower-case letters, digits and _, at most 40");
             return Err(StoreError::Setting(text));

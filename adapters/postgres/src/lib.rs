@@ -109,6 +109,14 @@ impl Drop for Driver {
     }
 }
 
+/// Whether a schema may have this name, which stands in every statement as it is.
+pub fn is_schema_name(name: &str) -> bool {
+    name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_')
+        && (1..=40).contains(&name.len())
+        && !name.starts_with("pg_")
+        && !name.as_bytes().first().is_some_and(u8::is_ascii_digit)
+}
+
 /// The SQL that makes the tables of this schema, for a person who lets no program do so.
 pub fn sql(schema: &str) -> String {
     schema::script(schema)

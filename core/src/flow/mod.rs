@@ -118,6 +118,11 @@ impl Flow {
         Ok(Self { mapping, forms, asker })
     }
 
+    /// Whether documents of this media type can be read at all.
+    pub fn reads(&self, media_type: &str) -> bool {
+        self.forms.iter().any(|form| form.format.reads(media_type))
+    }
+
     fn form(&self, document: &Document) -> Result<&Form, Fault> {
         self.forms.iter().find(|form| form.format.reads(&document.media_type)).ok_or_else(|| {
             let kinds: Vec<&str> = self.forms.iter().map(|form| form.format.kind()).collect();

@@ -7,6 +7,8 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet, renderer::DecorStyle};
 use serde_json::{Value, json};
 
+use super::secrets;
+
 /// Bytes `start..end` of the file's text.
 pub type Span = Range<usize>;
 
@@ -177,12 +179,17 @@ impl Diagnostics {
         } else {
             DecorStyle::Ascii
         });
-        let lines = Lines::of(source);
+        // What is drawn ends in the log of whatever started the server.
+        let shown = secrets::hidden(source);
+        let lines = Lines::of(&shown);
         let mut out = String::new();
         for diagnostic in self.sorted() {
             match &diagnostic.file {
                 None => draw(diagnostic, path, &lines, &renderer, &mut out),
-                Some(file) => draw(diagnostic, &file.path, &Lines::of(&file.text), &renderer, &mut out),
+                Some(file) => {
+                    let shown = secrets::hidden(&file.text);
+                    draw(diagnostic, &file.path, &Lines::of(&shown), &renderer, &mut out);
+                }
             }
         }
         if self.dropped > 0 {

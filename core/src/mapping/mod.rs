@@ -9,6 +9,7 @@ pub mod codes;
 pub mod diagnostic;
 pub mod file;
 pub mod plan;
+mod secrets;
 pub mod shape;
 pub mod syntax;
 

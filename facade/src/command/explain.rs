@@ -10,7 +10,7 @@ use crate::{explain, screen};
 #[command(after_help = "\
 Example:
   vestibule explain V005
-  vestibule explain            (all codes)")]
+  vestibule explain            # all codes")]
 pub struct Explain {
     /// A code from a fault, a finding or an error, like V005, G101, M013 or C002
     code: Option<String>,

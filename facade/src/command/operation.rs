@@ -10,7 +10,7 @@ use vestibule_core::{
 use super::{Stop, outset};
 use crate::{
     adapters::{self, Poster},
-    config::Config,
+    config::{Config, StorePlace},
     house::House,
     operators::Operators,
     posting,
@@ -27,32 +27,38 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Takes the secrets that the configuration names from the environment; all that are missing are said at once.
-    pub fn of(config: &Config, house: &House) -> Result<Self, Stop> {
+    /// What is wrong with the environment: every variable that the configuration names and that is not there or of no use.
+    pub fn wrong(config: &Config) -> Vec<String> {
+        let absent = |name: &String| format!("the environment has no `{name}`");
         let mut wrong = Vec::new();
-        let mut signing = |name: Option<&String>| {
-            let name = name?;
-            let secret = outset::secrets(name);
-            match &secret {
-                None => wrong.push(format!("the environment has no `{name}`")),
-                Some(secret) if !adapters::can_sign(secret) => {
-                    wrong.push(format!(
-                        "`{name}` is no secret to sign with: Base64, with or without `whsec_` before it"
-                    ));
-                }
+        if let Some(StorePlace::Postgres(server)) = &config.store {
+            wrong.extend(server.password.iter().filter(|it| outset::secrets(it).is_none()).map(absent));
+        }
+        let call = config.thresholds.call.as_ref().and_then(|it| it.secret.as_ref());
+        for name in config.callbacks.secret.iter().chain(call) {
+            match outset::secrets(name) {
+                None => wrong.push(absent(name)),
+                Some(secret) if !adapters::can_sign(&secret) => wrong.push(format!(
+                    "`{name}` is no secret to sign with: Base64, with or without `whsec_` before it"
+                )),
                 Some(_) => {}
             }
-            secret
-        };
-        let usual = signing(config.callbacks.secret.as_ref());
-        let call = config.thresholds.call.as_ref().map(|it| (it.url.clone(), signing(it.secret.as_ref())));
-        let operators = Operators::read(&config.operators, &outset::secrets).unwrap_or_else(|missing| {
-            wrong.extend(missing.iter().map(|name| format!("the environment has no `{name}`")));
-            Operators::default()
-        });
+        }
+        let missing = Operators::read(&config.operators, &outset::secrets).err();
+        wrong.extend(missing.iter().flatten().map(absent));
+        wrong
+    }
+
+    /// Takes the secrets that the configuration names from the environment; all that are missing are said at once.
+    pub fn of(config: &Config, house: &House) -> Result<Self, Stop> {
+        let wrong = Self::wrong(config);
         if !wrong.is_empty() {
             return Err(Stop::wrong_use(format!("vestibule.yaml: {}", wrong.join("; "))));
         }
+        let signing = |name: &Option<String>| name.as_deref().and_then(outset::secrets);
+        let usual = signing(&config.callbacks.secret);
+        let call = config.thresholds.call.as_ref().map(|it| (it.url.clone(), signing(&it.secret)));
+        let operators = Operators::read(&config.operators, &outset::secrets).unwrap_or_default();
         let poster = Poster::default();
         let mut settings = settings(config, house);
         settings.alarm = call.map(|(url, secret)| posting::alarm(poster.clone(), url, secret));

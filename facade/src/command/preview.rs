@@ -14,7 +14,8 @@ use crate::{screen, wiring::Plans};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  vestibule preview samples/quickstart/mappings/claim-triage.map.yaml samples/quickstart/requests/good.xml
+  vestibule preview samples/quickstart/mappings/claim-triage.map.yaml \\
+      samples/quickstart/requests/good.xml
 
 Values are shown in clear. The prompt is what would leave: masked. Exit code 1: a record would be rejected.")]
 pub struct Preview {
@@ -89,6 +90,10 @@ pub fn fields(record: &RecordPreview) -> Vec<Vec<String>> {
 fn origin(entry: Option<&Value>) -> String {
     let text = |name: &str| entry.and_then(|it| it.get(name));
     let mut out = text("from").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(by) = text("corrected by").and_then(Value::as_str) {
+        let gap = if out.is_empty() { "" } else { "  " };
+        let _ = write!(out, "{gap}corrected by {}", screen::one_line(by, 80));
+    }
     if let Some(line) = text("line").and_then(Value::as_u64) {
         let _ = write!(out, "  line {line}");
     }
@@ -150,11 +155,13 @@ mod tests {
     #[test]
     fn a_record_is_shown_field_by_field_with_its_origin() {
         let record = RecordPreview {
-            record: json!({ "claim_no": "C1", "reserve": "10.00", "lines": [{ "kind": "building" }, {}] }),
+            record: json!({ "claim_no": "C1", "reserve": "10.00", "lines": [{ "kind": "building" }, {}],
+                "cause": "fire" }),
             lineage: json!({
                 "claim_no": { "from": "/Claim/ClaimNo", "line": 3 },
                 "reserve": { "from": "default" },
                 "lines[1].kind": { "from": "/Claim/Lines/Line(1)/Type", "line": 5, "raw": "B" },
+                "cause": { "from": "/Claim/CauseCd", "corrected by": "anna", "line": 4, "raw": "01" },
             }),
             findings: vec![Remark {
                 code: "G106".into(),
@@ -176,6 +183,7 @@ FIELD          VALUE     FROM
 claim_no       C1        /Claim/ClaimNo  line 3
 reserve        10.00     default
 lines[1].kind  building  /Claim/Lines/Line(1)/Type  line 5  raw 'B'
+cause          fire      /Claim/CauseCd  corrected by anna  line 4  raw '01'
 
 outcome: review
 findings:

@@ -44,7 +44,8 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_se
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  vestibule run samples/quickstart/mappings/claim-triage.map.yaml samples/quickstart/requests/*.xml -o replies
+  vestibule run samples/quickstart/mappings/claim-triage.map.yaml \\
+      samples/quickstart/requests/*.xml -o replies
 
 The store is the mapping's directory's own; a server that uses it must be stopped first. A file that was answered
 before, by the same name and version of the mapping, gets the stored reply: an interrupted run is taken up by the same

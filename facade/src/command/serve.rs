@@ -23,7 +23,7 @@ use crate::{
 #[command(after_help = "\
 Example:
   vestibule serve samples/quickstart
-  vestibule serve samples/quickstart --listen 127.0.0.1:0   (a free port; the ready line names it)
+  vestibule serve samples/quickstart --listen 127.0.0.1:0   # a free port; the ready line names it
 
 SIGTERM or SIGINT ends it well: no more connections, requests under way are answered, the store is closed.
 A second one ends it at once; what was accepted is finished after the next start.")]
@@ -42,7 +42,11 @@ impl Serve {
         let registry = outset::registry();
         let mut plans = Plans::read(outset::directory(&self.dir)?, &registry);
         let runtime = outset::runtime()?;
-        let house = outset::house(&mut plans, &runtime)?;
+        let house = outset::house(&mut plans, &runtime).inspect_err(|_| {
+            // Who starts a server sets its whole environment at once.
+            let wrong = Operation::wrong(&plans.config);
+            wrong.iter().for_each(|it| screen::tell(&format!("error: vestibule.yaml: {it}\n")));
+        })?;
         if house.flows.is_empty() {
             return Err(Stop::wrong_use(format!("{} has no mappings (*.map.yaml)", self.dir.display())));
         }

@@ -9,6 +9,7 @@ use super::{
     file::{PostgresFile, StoreBlock, StoreFile, TlsMode},
     quantity, secret_name, span,
 };
+use crate::adapters;
 
 /// Where jobs are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +129,10 @@ fn postgres(root: &Node, file: PostgresFile, diagnostics: &mut Diagnostics) -> O
             "`password` is not the name of an environment variable",
             "expected a name like PGPASSWORD",
         );
+    }
+    if file.schema.as_deref().is_some_and(|it| !adapters::is_store_schema(it)) {
+        let expected = "expected lower-case letters, digits and `_`, at most 40";
+        wrong("schema", "`schema` is no name for a schema", expected);
     }
     let most = 64;
     let connections = file.connections.map(|it| usize::try_from(it).unwrap_or(usize::MAX));

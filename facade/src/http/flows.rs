@@ -33,8 +33,8 @@ pub async fn answer(front: &Front, mapping: &str, parts: &Parts, body: &mut Opti
     let Some((media_type, charset)) = incoming::media_type(&parts.headers) else {
         return unsupported("the request has no Content-Type");
     };
-    if front.house.registry.reader(&media_type).is_none() {
-        return unsupported("no format reads this media type");
+    if !flow.reads(&media_type) {
+        return unsupported("this flow does not read this media type");
     }
     if let Err(fault) = incoming::not_packed(&parts.headers) {
         return unsupported(&fault.message);

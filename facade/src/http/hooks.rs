@@ -53,6 +53,11 @@ pub async fn answer(front: &Front, parts: &Parts, body: &mut Option<Incoming>) -
     match called {
         Ok(Called::Ticket(ticket) | Called::Replied(ticket, _)) => waiting::accepted(front, ticket, None),
         Err(fault) => {
+            if fault.code == FaultCode::Unauthorized {
+                // The sender is told nothing: whoever sets up a sender has only this to go by.
+                let why = fault.source.as_ref().map(ToString::to_string).unwrap_or_default();
+                tracing::info!(path = parts.uri.path(), why, "the sender of an event was not believed");
+            }
             tell(&fault, "an event was not accepted");
             Problem::of(&fault).answer()
         }

@@ -1,9 +1,9 @@
 """A foreign producer and consumer: sends Latin-1 XML with a reply-to, prints what comes back.
 
-    pika_requester.py PORT QUEUE FILE COUNT [bad]
+    pika_requester.py PORT QUEUE FILE COUNT [bad|nowhere]
 
 Sends COUNT messages (with "bad", ones whose XML is not closed) under the message-ids m-0, m-1, … each twice, and waits for
-the replies, half a second longer than for the last. Prints one JSON object a reply.
+the replies, half a second longer than for the last; with "nowhere" the reply-to is no queue, and nothing is waited for. Prints one JSON object a reply.
 """
 
 import json
@@ -21,15 +21,18 @@ parameters = pika.ConnectionParameters("127.0.0.1", int(port), credentials=pika.
 connection = pika.BlockingConnection(parameters)
 channel = connection.channel()
 channel.confirm_delivery()
-replies = channel.queue_declare("", exclusive=True).method.queue
+replies = "nobody.reads.this" if how == ["nowhere"] else channel.queue_declare("", exclusive=True).method.queue
 for number in range(int(count)):
     own = body.replace(b"C00012345", b"C%08d" % number).replace(b"P-7", b"P-%d" % number)
     properties = pika.BasicProperties(
-        content_type="text/xml", reply_to=replies, message_id=f"{'bad' if how else 'm'}-{number}", correlation_id=f"c-{number}", delivery_mode=2
+        content_type="text/xml", reply_to=replies, message_id=f"{how[0] if how else 'm'}-{number}", correlation_id=f"c-{number}", delivery_mode=2
     )
     for _ in range(2):
         channel.basic_publish("", queue, own, properties, mandatory=True)
 
+if how == ["nowhere"]:
+    connection.close()
+    sys.exit()
 left = int(count)
 for method, properties, reply in channel.consume(replies, auto_ack=True, inactivity_timeout=20 if left else 1):
     if method is None:

@@ -40,7 +40,8 @@ pub struct Retry {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  vestibule jobs cancel 01932f6a-7c1e-7b1a-9d61-2f0c5a1e8b11 samples/quickstart --by anna --note 'sent twice'
+  vestibule jobs cancel 01932f6a-7c1e-7b1a-9d61-2f0c5a1e8b11 samples/quickstart \\
+      --by anna --note 'sent twice'
   vestibule jobs cancel samples/quickstart --state queued --older-than 2d --yes
 
 Without tickets it acts on the jobs that the filters name, and only with --yes; without it they are counted. The cause of a

@@ -48,7 +48,8 @@ struct Said {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  vestibule reviews release 01932f6a-7c1e-7b1a-9d61-2f0c5a1e8b11 samples/quickstart --note 'called the branch'")]
+  vestibule reviews release 01932f6a-7c1e-7b1a-9d61-2f0c5a1e8b11 samples/quickstart \\
+      --note 'called the branch'")]
 pub struct Release {
     #[command(flatten)]
     said: Said,
@@ -58,7 +59,8 @@ pub struct Release {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  vestibule reviews correct 01932f6a-7c1e-7b1a-9d61-2f0c5a1e8b11 samples/quickstart --set reserve=1.250,00 --set 'lines[2].kind=B'
+  vestibule reviews correct 01932f6a-7c1e-7b1a-9d61-2f0c5a1e8b11 samples/quickstart \\
+      --set reserve=1.250,00 --set 'lines[2].kind=B'
 
 Text is written as the legacy side does; an empty one (`--set cause=`) means that nothing stands there.")]
 pub struct Correct {
@@ -73,7 +75,8 @@ pub struct Correct {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  vestibule reviews reject 01932f6a-7c1e-7b1a-9d61-2f0c5a1e8b11 samples/quickstart --note 'policy was cancelled'")]
+  vestibule reviews reject 01932f6a-7c1e-7b1a-9d61-2f0c5a1e8b11 samples/quickstart \\
+      --note 'policy was cancelled'")]
 pub struct Reject {
     #[command(flatten)]
     said: Said,

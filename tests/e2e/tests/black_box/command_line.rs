@@ -217,6 +217,61 @@ fn every_command_has_help_with_an_example() {
 }
 
 #[test]
+fn an_example_of_help_can_be_pasted() {
+    let desk = Desk::quickstart();
+    for command in [
+        "serve",
+        "check",
+        "preview",
+        "run",
+        "schema",
+        "explain",
+        "jobs",
+        "jobs list",
+        "jobs show",
+        "jobs retry",
+        "jobs cancel",
+        "jobs export",
+        "reviews",
+        "reviews list",
+        "reviews show",
+        "reviews release",
+        "reviews correct",
+        "reviews reject",
+        "amqp",
+        "amqp topology",
+    ] {
+        let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let help = said(&desk.run(&arguments));
+        let Some((_, examples)) = help.split_once("\nExample") else { panic!("{help}") };
+        let mut goes_on = false;
+        for line in examples.lines().skip(1).take_while(|it| !it.is_empty()) {
+            // A line that was broken to fit the screen would be two commands.
+            assert!(!line.contains(" ("), "a shell does not take {line:?}");
+            let begins = line.starts_with("  vestibule ") || line.starts_with("  and in ");
+            assert!(goes_on || begins, "{line:?} in\n{help}");
+            goes_on = line.ends_with('\\');
+        }
+    }
+}
+
+#[test]
+fn the_tables_of_the_shared_store_are_read_before_they_are_made() {
+    let desk = Desk::quickstart();
+    let output = desk.run(&["schema", "store", "--schema", "desk_7"]);
+    assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+    let sql = said(&output);
+    for expected in
+        ["CREATE SCHEMA desk_7", "CREATE TABLE desk_7.jobs", "INSERT INTO desk_7.versions", "COMMIT;"]
+    {
+        assert!(sql.contains(expected), "{expected} is not in\n{sql}");
+    }
+    assert!(!sql.contains("{s}"), "{sql}");
+    assert_eq!(desk.run(&["schema", "store", "--schema", "a; drop"]).status.code(), Some(2));
+    assert_eq!(desk.run(&["schema", "rules", "--schema", "a"]).status.code(), Some(2));
+}
+
+#[test]
 fn the_schema_is_for_editors() {
     let desk = Desk::quickstart();
     let output = desk.run(&["schema"]);

@@ -83,6 +83,26 @@ fn latin_1_xml_with_a_reply_to_is_answered_once_and_poison_goes_to_the_dead_lett
 }
 
 #[test]
+fn a_result_that_the_broker_returns_is_told_without_its_content() {
+    let broker = RabbitMq::start().unwrap();
+    let desk = desk(&broker);
+    // The most that can be asked for: what libraries say about messages and logins is not let through either.
+    let server = desk.serve_with(|command| {
+        command.env("BROKER_PASSWORD", "guest").env("VESTIBULE_LOG", "trace");
+    });
+    eventually("the source's opening", || is_up(&server).filter(|it| *it));
+    let sent = request(&desk, &broker, &["1", "nowhere"]);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let log = eventually("the return of the result", || {
+        Some(server.stderr()).filter(|it| it.contains("no queue is bound for it"))
+    });
+    // `ClaimDecision`, as libraries print bytes.
+    for said in ["ClaimDecision", "67, 108, 97, 105, 109, 68", "BasicReturn", "lapin::"] {
+        assert!(!log.contains(said), "{said} is in the log:\n{log}");
+    }
+}
+
+#[test]
 fn a_server_starts_although_its_broker_is_down_and_reads_once_it_is_up() {
     let mut broker = RabbitMq::start().unwrap();
     let desk = desk(&broker);

@@ -84,6 +84,16 @@ fn json_errors_are_problems() {
         assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{name}");
         assert_eq!(reply.json().unwrap()["code"], code, "{name}: {}", reply.text());
     }
+    // Another flow would read it.
+    let desk = Desk::of("events");
+    let events = desk.serve_with(|command| {
+        command
+            .env("ORDERS_SECRET", "whsec_dGVzdHRlc3R0ZXN0")
+            .env("CALLBACK_SECRET", "whsec_dGVzdHRlc3R0ZXN0");
+    });
+    let xml = ("Content-Type", "application/xml");
+    let reply = http::post(events.address(), "/v1/flows/order-check", &[xml], b"<a/>").unwrap();
+    assert_eq!(reply.status, 415, "{}", reply.text());
     let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
     let reply = http::post(server.address(), "/v1/flows/claim-triage", &[json], &deep).unwrap();
     assert_eq!(reply.json().unwrap()["code"], "V002", "{}", reply.text());

@@ -73,6 +73,10 @@ fn an_event_of_a_foreign_sender_is_taken_once_and_a_tampered_one_is_not() {
         let body = refused["body"].as_str().unwrap();
         assert!(body.contains("V014") && !body.contains("order"), "{what}: {body}");
     }
+    // Only who runs the server learns why.
+    let log = server.stderr();
+    assert!(log.contains("no signature is of one of the secrets"), "{log}");
+    assert!(log.contains("a header of the signature is missing"), "{log}");
     let job = job_in_state(&server, &first, "answered");
     assert_eq!(job["outcome"], "pass", "{job}");
     let listed = desk.run(&["jobs", "list", ".", "--json"]);
@@ -244,7 +248,7 @@ fn a_server_whose_secrets_are_not_there_does_not_start() {
     let output = desk.run(&["serve", ".", "--listen", "127.0.0.1:0"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("ORDERS_SECRET"), "{said}");
+    assert!(said.contains("ORDERS_SECRET") && said.contains("CALLBACK_SECRET"), "{said}");
     let output = desk.run(&["check", "."]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
 }
