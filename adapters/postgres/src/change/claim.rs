@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio_postgres::{Row, types::Json};
 use vestibule_core::job::{Checkpoint, Claimed, Decision, JobId, Ruling};
 
-use super::{Call, Change, Group, Operation, Redeliver, Release, lease};
+use super::{Call, Change, Group, Operation, Redeliver, Release, lease, line};
 use crate::{
     error::{Failure, Trouble},
     row,
@@ -53,11 +53,13 @@ const UNREADABLE_JOB: &str = "
     WITH done AS (
         UPDATE {s}.jobs SET state = CASE WHEN state = 1 THEN 5 ELSE state END,
             delivery = CASE delivery WHEN 2 THEN 4 ELSE delivery END, changed = statement_timestamp()
-        WHERE seq = $1 RETURNING seq, state, delivery
+        WHERE seq = $1 RETURNING seq, state, delivery, line
+    ), why AS (
+        INSERT INTO {s}.ends (job, cause, findings, undeliverable)
+        SELECT seq, CASE state WHEN 5 THEN $2::text END, '[]', CASE delivery WHEN 4 THEN $2 END FROM done
+        ON CONFLICT (job) DO UPDATE SET cause = excluded.cause, undeliverable = excluded.undeliverable
     )
-    INSERT INTO {s}.ends (job, cause, findings, undeliverable)
-    SELECT seq, CASE state WHEN 5 THEN $2::text END, '[]', CASE delivery WHEN 4 THEN $2 END FROM done
-    ON CONFLICT (job) DO UPDATE SET cause = excluded.cause, undeliverable = excluded.undeliverable";
+    SELECT line FROM done";
 
 /// The cause of a job whose row is damaged.
 const UNREADABLE: &str = "V010: the stored job can not be read";
@@ -168,6 +170,17 @@ impl Change for ClaimDeliveries {
     }
 }
 
+/// Gives up a job that can not be read, and lets the next of its order go on.
+async fn give_up(group: &Group<'_>, seq: i64) -> Result<(), Trouble> {
+    let given_up = group.session.query_opt(UNREADABLE_JOB, &[&seq, &UNREADABLE]).await?;
+    let line: Option<i64> = given_up.map(|it| it.try_get("line")).transpose()?.flatten();
+    let Some(line) = line else { return Ok(()) };
+    // Not in the order of all locks, for nobody knew before: where two wait for each other, the server ends one of them, and
+    // it is tried again.
+    line::lock(group.session, &[line], &[]).await?;
+    line::advance(group, Some(line)).await.map(drop)
+}
+
 /// The jobs in their order, with what was saved of their work. One that can not be read is given up: it must not keep
 /// all others from being finished.
 async fn whole(group: &Group<'_>, taken: &[Taken], work: bool) -> Result<Vec<Claimed>, Trouble> {
@@ -198,7 +211,7 @@ async fn whole(group: &Group<'_>, taken: &[Taken], work: bool) -> Result<Vec<Cla
             unreadable => {
                 let trouble = unreadable.and_then(Result::err);
                 tracing::error!(job = %it.id, error = ?trouble, "a stored job can not be read; it is given up");
-                group.session.execute(UNREADABLE_JOB, &[&it.seq, &UNREADABLE]).await?;
+                give_up(group, it.seq).await?;
             }
         }
     }

@@ -22,7 +22,7 @@ use vestibule_testkit::{
     proxy::{Proxy, Way},
 };
 
-use super::{RUNNER, fresh, settings};
+use super::{RUNNER, fresh, open, settings};
 use crate::{PostgresStore, Settings};
 
 const LEASE: Duration = Duration::from_millis(1500);
@@ -331,4 +331,20 @@ fn processes_with_the_same_orders_never_wait_for_each_other_in_a_circle() {
     work.settle(&processes[0].store, 600);
     assert!(!server.log().contains("deadlock"), "{}", server.log());
     processes.into_iter().for_each(Process::kill);
+}
+
+#[test]
+fn a_damaged_job_does_not_hold_up_its_order() {
+    let settings = fresh(Duration::from_secs(60));
+    let store = open(&settings);
+    let jobs = [b"1", b"2", b"3"].map(|it| fixtures::ordered("x", it));
+    let ids = jobs.each_ref().map(|it| it.id);
+    RUNNER.block_on(store.submit_all(jobs.into())).unwrap();
+    let damage =
+        "UPDATE vestibule.documents SET facts = '{}' WHERE job = (SELECT min(seq) FROM vestibule.jobs)";
+    Postgres::shared().unwrap().sql(&settings.database, damage).unwrap();
+    let claim = || RUNNER.block_on(store.claim(&["claims".into()], 10)).unwrap();
+    assert!(claim().is_empty(), "it is given up");
+    let next = claim();
+    assert_eq!(next.iter().map(|it| it.job.id).collect::<Vec<_>>(), [ids[1]], "and the next goes on");
 }
