@@ -45,7 +45,9 @@ fn answers(queue: &str, names: impl Iterator<Item = usize>) -> Vec<Parcel> {
 async fn what_counts_as_sent_survives_a_broker_that_is_killed() {
     let mut broker = broker().await.write().await;
     let queue = name("killed");
-    Peer::new(&broker.url_with_credentials()).await.declare(&queue, "quorum").await;
+    let peer = Peer::new(&broker.url_with_credentials()).await;
+    peer.declare(&queue, "quorum").await;
+    peer.declare_last().await;
     let connection = connection_to(&broker.url(), "timeout: 5s");
     let returner = connection.returner();
     let mut sent = HashSet::new();
@@ -90,7 +92,6 @@ async fn what_counts_as_sent_survives_a_broker_that_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "open: after kill -9 the declared quorum queue of RabbitMQ 3.10.8 stays without a leader (`leader not known`)"]
 async fn a_subscription_ends_with_the_broker_and_nothing_is_lost() {
     let mut broker = broker().await.write().await;
     let queue = name("restart");
@@ -98,6 +99,7 @@ async fn a_subscription_ends_with_the_broker_and_nothing_is_lost() {
     let source = source(&connection, &mapping(&format!("queue: {queue}, declare: yes"), ""));
     let mut intake = source.open().await.unwrap();
     let peer = Peer::new(&broker.url_with_credentials()).await;
+    peer.declare_last().await;
     let letters = (0..100)
         .map(|it| (BasicProperties::default().with_message_id(format!("m{it}").into()), b"<a/>".to_vec()));
     peer.send_all(&queue, letters.collect()).await;

@@ -31,7 +31,8 @@ impl World {
         let desk = Desk::empty();
         let folder = desk.folder.path();
         fs::create_dir_all(folder.join("mappings/prompts")).unwrap();
-        fs::write(folder.join("mappings/prompts/triage.md"), "Claim {{ claim_no }}: how urgent is it?\n").unwrap();
+        fs::write(folder.join("mappings/prompts/triage.md"), "Claim {{ claim_no }}: how urgent is it?\n")
+            .unwrap();
         fs::write(folder.join("mappings/batch.map.yaml"), MAPPING).unwrap();
         let plain = database.replace("postgres@", "");
         fs::write(

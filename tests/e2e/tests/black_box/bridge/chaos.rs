@@ -10,7 +10,7 @@ use vestibule_testkit::proxy::Way;
 
 use super::{
     broker::Client,
-    world::{Message, World},
+    world::{DEAD, IN, Message, OUT, World},
 };
 
 /// How much trouble there is.
@@ -55,11 +55,15 @@ enum Event {
 /// Sends the messages in as many portions as there are events, with an event after each.
 pub fn programme(world: &mut World, plan: &Plan, messages: &[Message]) -> Troubled {
     let events = events(plan);
-    let portion = messages.len().div_ceil(events.len().max(1));
+    let portion = messages.len().div_ceil(events.len() + 1);
     let mut portions = messages.chunks(portion);
     let mut troubled = Troubled::default();
     let client = Client::of(&world.broker);
-    wait_for_queue(&client);
+    wait_for(&client, IN);
+    client.send(portions.next().unwrap_or_default());
+    wait_for(&client, OUT);
+    wait_for(&client, DEAD);
+    client.declare_last();
     for event in events {
         client.send(portions.next().unwrap_or_default());
         std::thread::sleep(Duration::from_millis(30 + u64::from(random()) * 2));
@@ -114,10 +118,10 @@ fn events(plan: &Plan) -> Vec<Event> {
     all
 }
 
-/// The bridge declares its queue when it has connected.
-fn wait_for_queue(client: &Client) {
+/// The bridge declares its queues when it first needs them.
+fn wait_for(client: &Client, queue: &str) {
     let began = Instant::now();
-    while let Err(error) = client.depth(super::world::IN) {
+    while let Err(error) = client.depth(queue) {
         assert!(began.elapsed() < Duration::from_secs(30), "the bridge declared no queue: {error}");
         std::thread::sleep(Duration::from_millis(100));
     }
