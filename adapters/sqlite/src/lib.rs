@@ -196,16 +196,27 @@ impl<C: Change> Drop for Waiting<'_, C> {
     }
 }
 
-/// What an earlier process held is due at once, before all that is due later.
+/// What an earlier process held is due at once, before all that is due later. Where its clock was ahead of ours, what it
+/// accepted then would wait until our clock is there, for days even: that is due now as well.
 fn reopen(db: &Connection) -> rusqlite::Result<(usize, usize)> {
+    let now = jiff::Timestamp::now().as_microsecond();
     let jobs = db.execute(
-        "UPDATE jobs INDEXED BY jobs_waiting SET state = 0, due = min(due, accepted) WHERE state < 2 AND state = 1",
-        [],
+        "UPDATE jobs INDEXED BY jobs_waiting SET state = 0, due = min(due, accepted, ?1) WHERE state < 2 AND state = 1",
+        [now],
     )?;
     let deliveries = db.execute(
-        "UPDATE jobs INDEXED BY jobs_sending SET delivery = 1, due = min(due, changed) \
+        "UPDATE jobs INDEXED BY jobs_sending SET delivery = 1, due = min(due, changed, ?1) \
          WHERE delivery IN (1, 2) AND delivery = 2",
-        [],
+        [now],
+    )?;
+    db.execute(
+        "UPDATE jobs INDEXED BY jobs_waiting SET due = ?1 \
+         WHERE state < 2 AND state = 0 AND review = 0 AND due > ?1 AND changed > ?1",
+        [now],
+    )?;
+    db.execute(
+        "UPDATE jobs INDEXED BY jobs_sending SET due = ?1 WHERE delivery IN (1, 2) AND due > ?1 AND changed > ?1",
+        [now],
     )?;
     Ok((jobs, deliveries))
 }

@@ -18,7 +18,10 @@ use std::{
 
 use tempfile::TempDir;
 use vestibule_core::ports::JobStore;
-use vestibule_testkit::job_store::CASES;
+use vestibule_testkit::{
+    fixtures,
+    job_store::{CASES, flows},
+};
 
 use crate::{Settings, SqliteStore, StoreError};
 
@@ -95,4 +98,23 @@ fn a_queue_and_groups_of_one_keep_every_promise_too() {
             panic!("{}: {}", case.name, broken.0);
         }
     }
+}
+
+#[test]
+fn what_was_accepted_while_the_clock_was_ahead_is_due_when_it_is_right_again() {
+    let (_directory, path) = temporary();
+    let long = settings(Duration::from_secs(600));
+    let running = Running::open(&path, &long).unwrap();
+    block_on(async {
+        running.store().submit(fixtures::job(None, b"1")).await.unwrap();
+        running.store().submit(fixtures::waiting(b"2")).await.unwrap();
+    });
+    drop(running);
+    // A day ahead.
+    let ahead = "UPDATE jobs SET due = due + 86400000000, accepted = accepted + 86400000000, \
+                 changed = changed + 86400000000";
+    rusqlite::Connection::open(&path).unwrap().execute(ahead, []).unwrap();
+    let running = Running::open(&path, &long).unwrap();
+    let claimed = block_on(running.store().claim(flows(), 10)).unwrap();
+    assert_eq!(claimed.len(), 2);
 }
