@@ -261,9 +261,12 @@ fn the_tables_of_the_shared_store_are_read_before_they_are_made() {
     let output = desk.run(&["schema", "store", "--schema", "desk_7"]);
     assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
     let sql = said(&output);
-    for expected in
-        ["CREATE SCHEMA desk_7", "CREATE TABLE desk_7.jobs", "INSERT INTO desk_7.versions", "COMMIT;"]
-    {
+    for expected in [
+        r#"CREATE SCHEMA "desk_7""#,
+        r#"CREATE TABLE "desk_7".jobs"#,
+        r#"INSERT INTO "desk_7".versions"#,
+        "COMMIT;",
+    ] {
         assert!(sql.contains(expected), "{expected} is not in\n{sql}");
     }
     assert!(!sql.contains("{s}"), "{sql}");
