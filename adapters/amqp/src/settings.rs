@@ -19,6 +19,8 @@ use crate::duration;
 
 /// Default of `timeout` and `heartbeat`.
 const TEN_SECONDS: Duration = Duration::from_secs(10);
+/// What brokers propose; the smaller of both counts.
+const LONGEST_FRAME: u32 = 128 * 1024;
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// A broker that speaks AMQP 0-9-1.
@@ -132,6 +134,8 @@ impl Settings {
         }
         let mut uri = uri?;
         // Whole seconds, as the protocol has them.
+        // The reader of headers below us calls itself for each level: what a frame holds bounds how deep that goes.
+        uri.query.frame_max = Some(LONGEST_FRAME);
         uri.query.heartbeat = u16::try_from(heartbeat?.as_secs().max(1)).ok();
         Some(Self { uri, login: login?, tls, timeout: timeout? })
     }

@@ -11,6 +11,7 @@ mod reviews;
 mod run;
 mod schema;
 mod serve;
+mod stacks;
 mod stop;
 mod visit;
 

@@ -27,15 +27,26 @@ use crate::{
 
 /// Deep enough for every recursion that is bounded elsewhere, and a small part of what threads have by default.
 const STACK: usize = 1 << 20;
+/// Deep enough for headers that are nested as deep as a frame allows: letting go of them is recursion.
+const DEEP_STACK: usize = 64 << 20;
 
 /// How long a store on a server has to take what is left when the process ends.
 const CLOSING: Duration = Duration::from_secs(10);
 
 /// The async runtime: as many workers as processors.
 pub fn runtime() -> Result<Runtime, Stop> {
+    runtime_with(STACK)
+}
+
+/// The async runtime of a process that reads from others' queues. What of a stack is not used costs nothing.
+pub fn deep_runtime() -> Result<Runtime, Stop> {
+    runtime_with(DEEP_STACK)
+}
+
+fn runtime_with(stack: usize) -> Result<Runtime, Stop> {
     Builder::new_multi_thread()
         .worker_threads(available_parallelism().map_or(2, std::num::NonZero::get))
-        .thread_stack_size(STACK)
+        .thread_stack_size(stack)
         .max_blocking_threads(32)
         .thread_name("vestibule")
         .enable_all()

@@ -9,6 +9,7 @@ use super::{
     End, Stop,
     operation::Operation,
     outset::{self, OpenStore},
+    stacks,
     stop::Signals,
 };
 use crate::{
@@ -41,7 +42,11 @@ impl Serve {
         let started = Instant::now();
         let registry = outset::registry();
         let mut plans = Plans::read(outset::directory(&self.dir)?, &registry);
-        let runtime = outset::runtime()?;
+        let reads_queues = !plans.config.connections.is_empty();
+        if reads_queues {
+            stacks::deepen()?;
+        }
+        let runtime = if reads_queues { outset::deep_runtime()? } else { outset::runtime()? };
         let house = outset::house(&mut plans, &runtime).inspect_err(|_| {
             // Who starts a server sets its whole environment at once.
             let wrong = Operation::wrong(&plans.config);

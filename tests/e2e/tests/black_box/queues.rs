@@ -102,6 +102,19 @@ fn a_result_that_the_broker_returns_is_told_without_its_content() {
     }
 }
 
+/// The reader below us calls itself for each list in a list: a message must not be able to end the process.
+#[test]
+fn a_message_whose_headers_are_nested_as_deep_as_a_frame_allows_is_a_message_like_others() {
+    let broker = RabbitMq::start().unwrap();
+    let desk = desk(&broker);
+    let mut server = serve(&desk);
+    let answered = replies(&request(&desk, &broker, &["1", "deep"]));
+    assert_eq!(answered.len(), 1, "{}", server.stderr());
+    assert_eq!(answered[0]["headers"]["x-vestibule-outcome"], "pass", "{answered:?}");
+    server.terminate().unwrap();
+    assert!(server.wait(std::time::Duration::from_secs(30)).unwrap().success(), "{}", server.stderr());
+}
+
 #[test]
 fn a_server_starts_although_its_broker_is_down_and_reads_once_it_is_up() {
     let mut broker = RabbitMq::start().unwrap();
