@@ -52,7 +52,7 @@ mod tests {
         for (target, expected) in [
             ("vestibule", true),
             ("vestibule::http", true),
-            ("vestibule_amqp::returner", true),
+            ("vestibule_core::runner", true),
             ("vestibules", false),
             ("lapin::channel", false),
             ("tokio_postgres::query", false),
