@@ -20,9 +20,12 @@ pub(super) fn of_work(attempt: u32, recovery: Recovery) -> Duration {
     jittered(at_least(own, recovery))
 }
 
-/// The next attempt to hand something back: 1 s, 4 s, 16 s, … 10 min; longer where the other side said so.
-pub(super) fn of_delivery(attempt: u32, recovery: Recovery) -> Duration {
-    let own = 4_u64.saturating_pow(attempt.saturating_sub(1).min(5)).min(600);
+/// The next attempt to hand something back: 1 s, 4 s, 16 s, … 10 min; longer where the other side said so. Where it is tried
+/// for ever, never more than half a minute: what fails there is a connection, and once it is back nobody tells the results
+/// that wait.
+pub(super) fn of_delivery(attempt: u32, most: Option<u32>, recovery: Recovery) -> Duration {
+    let longest = if most.is_some() { 600 } else { 30 };
+    let own = 4_u64.saturating_pow(attempt.saturating_sub(1).min(5)).min(longest);
     jittered(at_least(Duration::from_secs(own), recovery))
 }
 
@@ -63,10 +66,14 @@ mod tests {
     #[test]
     fn pauses_grow_to_their_limit_and_never_meet() {
         let seconds = |pause: Duration| pause.as_secs();
-        let steps: Vec<_> = (1..=8).map(|it| of_delivery(it, Recovery::Retry)).collect();
-        for (step, least) in steps.iter().zip([1, 4, 16, 64, 256, 600, 600, 600]) {
-            let (least, most) = (Duration::from_secs(least), Duration::from_secs(least) * 5 / 4);
-            assert!((least..most).contains(step), "{step:?} for {least:?}");
+        for (tries, pauses) in
+            [(Some(20), [1, 4, 16, 64, 256, 600, 600, 600]), (None, [1, 4, 16, 30, 30, 30, 30, 30])]
+        {
+            let steps = (1..=8).map(|it| of_delivery(it, tries, Recovery::Retry));
+            for (step, least) in steps.zip(pauses) {
+                let (least, most) = (Duration::from_secs(least), Duration::from_secs(least) * 5 / 4);
+                assert!((least..most).contains(&step), "{step:?} for {least:?}");
+            }
         }
         assert_eq!(seconds(of_work(1, Recovery::RetryAfter(Duration::from_secs(3600)))) / 3600, 1);
         let different: std::collections::HashSet<_> =

@@ -68,6 +68,8 @@ struct Shared {
     wakes: Arc<Wakes>,
     /// The dispatchers, for what goes by several. Weak: they end when the outbox goes.
     others: HashMap<Box<str>, mpsc::WeakSender<Consignment>>,
+    /// How often each returner is tried; `None`: for ever.
+    attempts: HashMap<Box<str>, Option<u32>>,
 }
 
 /// A finished job and what of it is still to be sent.
@@ -101,6 +103,7 @@ impl Outbox {
         wakes: &Arc<Wakes>,
     ) -> Self {
         let (mut routes, mut others, mut queues) = (HashMap::new(), HashMap::new(), Vec::new());
+        let attempts = returners.iter().map(|it| (Box::from(it.name()), it.attempts())).collect();
         for returner in returners {
             let (sender, queue) = mpsc::channel(QUEUE);
             let is_down = Arc::new(AtomicBool::new(false));
@@ -114,6 +117,7 @@ impl Outbox {
             tasks: Arc::clone(tasks),
             wakes: Arc::clone(wakes),
             others,
+            attempts,
         });
         for (returner, queue, is_down) in queues {
             let dispatcher = Dispatcher { returner, shared: Arc::clone(&shared), is_down };
@@ -248,7 +252,7 @@ impl Shared {
             served.tally.delivery_failures.one();
         }
         if may_be_retried(&fault) && most.is_none_or(|most| tried < most) {
-            let delay = backoff::of_delivery(tried, fault.recovery);
+            let delay = backoff::of_delivery(tried, most, fault.recovery);
             return self.put_off(consignment, delay, fault).await;
         }
         if consignment.parcels.is_empty() {
@@ -277,7 +281,11 @@ impl Shared {
     /// There is no room for it now. The store counts that as a try: with growing pauses, tries last as long as for what
     /// was sent in vain.
     async fn put_off_full(&self, consignment: Consignment) {
-        let delay = backoff::of_delivery(consignment.tried, Recovery::RetryAfter(FULL));
+        let most = consignment
+            .parcels
+            .first()
+            .and_then(|it| self.attempts.get(&it.place.returner).copied().flatten());
+        let delay = backoff::of_delivery(consignment.tried, most, Recovery::RetryAfter(FULL));
         self.put_off(consignment, delay, no_room()).await;
     }
 

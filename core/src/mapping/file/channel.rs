@@ -219,7 +219,7 @@ pub struct AmqpDeliver {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-partial" = true))]
 pub struct WebhookDeliver {
-    /// Where to, e.g. https://claims.example/results
+    /// Where to, e.g. `https://claims.example/results`
     #[schemars(required)]
     pub url: Option<String>,
     /// Name of the environment variable with the secret that signs
