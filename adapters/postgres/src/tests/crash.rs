@@ -204,14 +204,15 @@ fn the_jobs_of_a_killed_process_are_finished_by_another() {
     for submitted in RUNNER.block_on(other.store.submit_all(jobs)).unwrap() {
         assert!(matches!(submitted, Ok(Submission::Queued(_))), "{submitted:?}");
     }
+    // In the midst of its work, and with leases in its hands at whatever moment it ends.
+    let held = RUNNER.block_on(killed.store.claim(vestibule_testkit::job_store::flows(), 10)).unwrap();
     killed.work(&before);
-    // In the midst of its work, with leases in its hands.
     while before.answered.lock().unwrap().len() < 100 {
         std::thread::sleep(Duration::from_millis(1));
     }
     killed.kill();
     let leased: u64 = RUNNER.block_on(other.store.census()).unwrap().iter().map(|it| it.leased).sum();
-    assert!(leased > 0, "it had nothing in its hands");
+    assert!(held.len() == 10 && leased >= 10, "it had {leased} in its hands");
     after.answered.lock().unwrap().extend(before.answered.lock().unwrap().clone());
     other.work(&after);
     after.settle(&other.store, 600);
