@@ -98,6 +98,11 @@ impl FaultCode {
         }
     }
 
+    /// The code that a stored cause begins with, as the text of a [`Fault`] does.
+    pub fn leading(cause: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| cause.starts_with(it.code()))
+    }
+
     /// A short name for people.
     pub fn title(self) -> &'static str {
         match self {

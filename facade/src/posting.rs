@@ -107,7 +107,7 @@ impl Returner for SoapReplies {
 
 /// The fault that a dead job's cause was written from.
 fn fault_of(cause: &str) -> Fault {
-    let code = FaultCode::ALL.into_iter().find(|it| cause.starts_with(it.code()));
+    let code = FaultCode::leading(cause);
     let message = code.and_then(|it| cause.strip_prefix(it.code())).unwrap_or(cause);
     let message = message.trim_start_matches(':').trim();
     Fault::new(

@@ -13,7 +13,7 @@ mod secrets;
 pub mod shape;
 pub mod syntax;
 
-pub use self::check::{Compiled, Surroundings, compile};
+pub use self::check::{Compiled, Surroundings, compile, duration};
 
 /// The JSON Schema (draft-07) of a mapping file, for editors.
 pub fn json_schema() -> serde_json::Value {

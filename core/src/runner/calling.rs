@@ -306,8 +306,7 @@ async fn seen(watcher: Watcher, until: Instant) -> Result<Option<Landed>, Fault>
 
 /// Its own code, and nothing to wait for: asking again changes nothing.
 fn given_up(id: JobId, cause: &str) -> Fault {
-    let code = FaultCode::ALL.into_iter().find(|it| cause.starts_with(it.code()));
-    let code = code.unwrap_or(FaultCode::Internal);
+    let code = FaultCode::leading(cause).unwrap_or(FaultCode::Internal);
     Fault::new(code, format!("the job {id} was given up: {cause}")).about(id)
 }
 

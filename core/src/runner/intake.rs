@@ -21,7 +21,7 @@ use super::{
     outbox::LONGEST,
     served::Served,
     waiting::Working,
-    work::{Work, read, submit},
+    work::{Work, conflict, read, submit},
 };
 use crate::{
     document::Document,
@@ -253,8 +253,7 @@ impl Runner {
             Ok(Submission::Conflict(other)) => {
                 // Nobody waits who could be told: it becomes a job without a key, which an operator sees.
                 tally.conflicts.one();
-                let message = format!("the key belongs to the job {other}, which has another document");
-                one.defect = Some(Fault::new(FaultCode::KeyConflict, message));
+                one.defect = Some(conflict(other));
                 (one.work.document.key, one.work.own_key, one.work.order) = (None, None, None);
                 let lease = self.insist(store, &one).await?;
                 let Some(lease) = lease else { return Some((one.receipt, Settlement::Accepted)) };

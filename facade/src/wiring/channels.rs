@@ -1,6 +1,6 @@
 //! Channels past the request: connections, queues that are read, paths that are posted to, and where results go.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use vestibule_core::{
     job::Place,
@@ -9,19 +9,11 @@ use vestibule_core::{
         plan::{Channel, Durability, Tickets},
     },
     ports::{Connection, ConnectionRequest, Hook},
-    registry::Registry,
     runner::Fed,
 };
 
-use super::{
-    MappingPlan, Secrets,
-    files::{Folder, Used},
-    report::{FileId, Report},
-};
-use crate::{
-    adapters,
-    config::{Config, codes},
-};
+use super::{MappingPlan, Opening, files::Folder};
+use crate::{adapters, config::codes};
 
 /// What the flows of a directory receive from and send to by themselves.
 #[derive(Default)]
@@ -36,27 +28,9 @@ pub struct Channels {
     pub hooks: HashMap<Box<str>, (usize, Arc<dyn Hook>)>,
 }
 
-/// What is needed to open channels.
-pub struct Wiring<'a> {
-    /// The configuration that names connections.
-    pub config: &'a Config,
-    /// Its file; `None` where there is none.
-    pub config_file: Option<FileId>,
-    /// The directory that its files are relative to.
-    pub root: &'a Path,
-    /// The technologies.
-    pub registry: &'a Registry,
-    /// Their secrets.
-    pub secrets: Secrets<'a>,
-    /// Files that were read.
-    pub used: &'a Used,
-    /// Where problems go.
-    pub report: &'a mut Report,
-}
-
-impl Wiring<'_> {
+impl Opening<'_> {
     /// Opens every connection and every channel of these flows. Connects to nothing.
-    pub fn open(&mut self, flows: &[(usize, &MappingPlan)]) -> Channels {
+    pub fn channels(&mut self, flows: &[(usize, &MappingPlan)]) -> Channels {
         let mut channels = Channels { connections: self.connections(), ..Channels::default() };
         for (flow, plan) in flows {
             let mut found = Diagnostics::default();

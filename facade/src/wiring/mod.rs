@@ -34,6 +34,24 @@ use crate::{
 /// Secrets by their environment name.
 pub type Secrets<'s> = &'s dyn Fn(&str) -> Option<String>;
 
+/// What is needed to open what the configuration names: models, connections and channels.
+struct Opening<'a> {
+    /// The configuration.
+    config: &'a Config,
+    /// Its file; `None` where there is none.
+    config_file: Option<FileId>,
+    /// The directory that its files are relative to.
+    root: &'a Path,
+    /// The technologies.
+    registry: &'a Registry,
+    /// Their secrets.
+    secrets: Secrets<'a>,
+    /// Files that were read.
+    used: &'a Used,
+    /// Where problems go.
+    report: &'a mut Report,
+}
+
 /// What a directory's files say, compiled as far as they are right.
 pub struct Plans {
     /// The directory.
@@ -94,7 +112,7 @@ impl Plans {
     pub fn assemble_unasked(&mut self, registry: &Arc<Registry>) -> Option<Flow> {
         let plan = self.mappings.first()?;
         let nobody = |_: &str| None;
-        let mut opening = models::Opening {
+        let mut opening = Opening {
             config: &self.config,
             config_file: self.config_file,
             root: &self.directory.root,
@@ -165,7 +183,7 @@ impl Plans {
     /// of them are there.
     pub fn assemble(&mut self, registry: &Arc<Registry>, secrets: Secrets<'_>) -> House {
         let mut house = House::empty(Arc::clone(registry));
-        let mut opening = models::Opening {
+        let mut opening = Opening {
             config: &self.config,
             config_file: self.config_file,
             root: &self.directory.root,
@@ -194,16 +212,7 @@ impl Plans {
             }
         }
         opening.judge_unreached(&reached);
-        let mut wiring = channels::Wiring {
-            config: &self.config,
-            config_file: self.config_file,
-            root: &self.directory.root,
-            registry,
-            secrets,
-            used: &self.used,
-            report: &mut self.report,
-        };
-        house.channels = wiring.open(&offered);
+        house.channels = opening.channels(&offered);
         house.services = offers::services(&offered, registry, &mut self.report);
         self.check_flow_names();
         house

@@ -1,6 +1,6 @@
 //! Opening the models that a mapping needs.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use vestibule_core::{
     mapping::{
@@ -10,15 +10,10 @@ use vestibule_core::{
         syntax::{self, Node},
     },
     ports::{Model, ModelRequest},
-    registry::Registry,
 };
 
-use super::{
-    MappingPlan, Secrets,
-    files::{Folder, Used},
-    report::{FileId, Report},
-};
-use crate::config::{Config, ModelConfig, codes};
+use super::{MappingPlan, Opening, Secrets, files::Folder};
+use crate::config::{ModelConfig, codes};
 
 /// The kind of model behind `rules:` of a fallback.
 const RULES: &str = "rules";
@@ -34,24 +29,6 @@ ask:
   answer:
     it: { type: bool, required: true }
 ";
-
-/// What is needed to open models.
-pub struct Opening<'a> {
-    /// The configuration that names them.
-    pub config: &'a Config,
-    /// Its file; `None` where there is none.
-    pub config_file: Option<FileId>,
-    /// The directory that files are relative to.
-    pub root: &'a Path,
-    /// The kinds.
-    pub registry: &'a Registry,
-    /// Their secrets.
-    pub secrets: Secrets<'a>,
-    /// Files that were read.
-    pub used: &'a Used,
-    /// Where problems go.
-    pub report: &'a mut Report,
-}
 
 impl Opening<'_> {
     /// The models of a mapping's route, in order. `None` when one of them could not be opened.

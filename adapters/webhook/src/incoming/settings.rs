@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vestibule_core::mapping::{diagnostic::Diagnostics, plan::Channel};
+use vestibule_core::mapping::{diagnostic::Diagnostics, duration, plan::Channel};
 
 use super::{
     content::Place,
@@ -227,27 +227,9 @@ impl Reader<'_> {
     }
 }
 
-/// `300s`, `5m`, `1h30m`, as durations are written everywhere in a mapping.
+/// A duration as everywhere in a mapping, up to a day.
 fn window(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    let mut found = Duration::ZERO;
-    while !rest.is_empty() {
-        let (number, tail) = rest.split_at_checked(rest.find(|it: char| !it.is_ascii_digit())?)?;
-        let letters = tail.find(|it: char| !it.is_ascii_alphabetic()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at_checked(letters)?;
-        let milliseconds: u64 = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        let number: u64 = number.parse().ok()?;
-        found = found.checked_add(Duration::from_millis(number.checked_mul(milliseconds)?))?;
-        rest = tail.trim_start();
-    }
-    (found > Duration::ZERO && found <= WIDEST).then_some(found)
+    duration(text).filter(|it| !it.is_zero() && *it <= WIDEST)
 }
 
 #[cfg(test)]

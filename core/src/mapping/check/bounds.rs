@@ -40,8 +40,9 @@ pub(super) fn share(text: &str) -> Option<Decimal> {
     text.parse::<Decimal>().ok().filter(|it| (Decimal::ZERO..=Decimal::ONE).contains(it))
 }
 
-/// `500ms`, `8s`, `10m`, `48h`, `30d`, and several joined: `1h30m`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+/// The time of `500ms`, `8s`, `10m`, `48h`, `30d`, and of several joined: `1h30m`. `None` for anything else, and for more
+/// than a century.
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = Duration::ZERO;
     if rest.is_empty() {

@@ -21,6 +21,8 @@ mod spelling;
 mod tables;
 mod write;
 
+pub use self::bounds::duration;
+
 use std::{sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
