@@ -4,6 +4,7 @@
 //! The way of a document is [`flow`]; what must never happen is written in `ARCHITECTURE.md`.
 
 pub mod ask;
+pub mod change;
 pub mod document;
 pub mod fault;
 pub mod finding;

@@ -51,7 +51,10 @@ impl Source for AmqpSource {
         &self.name
     }
 
-    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
+    fn open(
+        &self,
+        _: Arc<dyn vestibule_core::ports::Positions>,
+    ) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
         Box::pin(async move {
             let intake = self.subscribe().await.map_err(AmqpError::of_source)?;
             Ok(Box::new(intake) as Box<dyn Intake>)

@@ -127,6 +127,7 @@ fn mapping() -> Mapping {
         durability: Durability::None,
         deadline: Duration::from_secs(1),
         handling: vestibule_core::mapping::plan::Handling::default(),
+        lookups: Vec::new(),
     }
 }
 

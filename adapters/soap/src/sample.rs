@@ -110,5 +110,6 @@ pub(crate) fn mapping(
         durability: Durability::Full,
         deadline: Duration::from_secs(1),
         handling: vestibule_core::mapping::plan::Handling::default(),
+        lookups: Vec::new(),
     }
 }

@@ -92,6 +92,7 @@ fn mapping(prompt: &str, fallback: Vec<Fallback>) -> Mapping {
         durability: Durability::Full,
         deadline: Duration::from_secs(8),
         handling: crate::mapping::plan::Handling::default(),
+        lookups: Vec::new(),
     }
 }
 

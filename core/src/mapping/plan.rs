@@ -50,6 +50,25 @@ pub struct Mapping {
     pub deadline: Duration,
     /// How its jobs are handled: order, tickets, reviews, and where results go.
     pub handling: Handling,
+    /// Reference data that its rules ask for.
+    pub lookups: Vec<LookupPlan>,
+}
+
+/// Reference data on a connection, for rules such as `policy_no in policies`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LookupPlan {
+    /// Its clean name.
+    pub name: Arc<str>,
+    /// The connection in `vestibule.yaml`.
+    pub connection: String,
+    /// The table, with or without its schema.
+    pub from: String,
+    /// The column of the keys.
+    pub key: String,
+    /// After how long it is read again.
+    pub refresh: Duration,
+    /// Where it stands in the file.
+    pub span: Span,
 }
 
 impl Mapping {

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::Files;
+use super::{Database, Files, Lookup, Positions};
 use crate::{
     document::Document,
     fault::Fault,
     job::{Job, Place, Purpose, Remark, ReturnAddress},
     mapping::{
         diagnostic::Diagnostics,
-        plan::{Channel, Mapping},
+        plan::{Channel, LookupPlan, Mapping},
         syntax::Node,
     },
 };
@@ -66,6 +66,19 @@ pub trait Connection: Send + Sync {
     /// What opening a `receive` or `deliver` channel expects to find or, where the mapping says so, declares: one line
     /// each, for people.
     fn topology(&self, mapping: &Mapping, channel: &Channel) -> Vec<String>;
+    /// What a DBA reads and runs, where this is a database.
+    fn database(&self) -> Option<Arc<dyn Database>> {
+        None
+    }
+    /// Reference data of this connection; `None` after a problem was reported, or where this has none.
+    fn lookup(
+        &self,
+        _mapping: &Mapping,
+        _plan: &LookupPlan,
+        _diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<dyn Lookup>> {
+        None
+    }
 }
 
 /// Where documents arrive by themselves.
@@ -73,7 +86,13 @@ pub trait Source: Send + Sync {
     /// For logs and metrics: `amqp broker claims.in`.
     fn name(&self) -> &str;
     /// Connects and starts to receive. A fault's `Recovery` says whether trying again may help; the runner waits.
-    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>>;
+    /// `positions`: what the source keeps between its lives.
+    fn open(&self, positions: Arc<dyn Positions>) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>>;
+    /// True where the other side pays for every document that waits (a log that it must keep): then documents are
+    /// received and made durable also while the flow has no room to work on them.
+    fn is_journaled(&self) -> bool {
+        false
+    }
 }
 
 /// An open source. Dropped, everything that was not settled is delivered again.

@@ -1,6 +1,7 @@
 //! Every trait that an adapter implements. An adapter knows its technology; the runner owns time and tasks.
 
 mod channel;
+mod database;
 mod store;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use channel::{
     Connection, ConnectionKind, ConnectionRequest, Hook, HookKind, HookRequest, Intake, Parcel, Receipt,
     Received, Returner, Settlement, Source,
 };
+pub use database::{Advice, Database, KeyRange, Level, Login, Lookup, Positions, Scripts, Standing, Use};
 pub use store::JobStore;
 
 /// Files beside a mapping: contracts, code tables, prompts, decision tables. Core reads none by itself.

@@ -108,6 +108,14 @@ pub trait JobStore: Send + Sync {
     /// True where this process alone plays this role (`sweep`, `alerts`) among all that share the store, for as long as
     /// a lease lasts from now. Asked again in time, the role is kept.
     fn lead<'a>(&'a self, role: &'a str) -> BoxFuture<'a, Result<bool, Fault>>;
+    /// What a source kept under this name last.
+    fn position<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        Box::pin(std::future::ready(Err(Fault::new(FaultCode::Store, "positions are not built yet"))))
+    }
+    /// Keeps the text of a source, at most 64 KiB, under this name instead of what was there.
+    fn keep_position<'a>(&'a self, _name: &'a str, _text: String) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(std::future::ready(Err(Fault::new(FaultCode::Store, "positions are not built yet"))))
+    }
     /// Ends when there may be something new to claim, for work or for delivery, now or since the last call; all who
     /// wait are woken. It may end for nothing, and it says nothing about what becomes due by time alone. Never ends
     /// where the store can not tell: who waits has a clock as well.

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -28,7 +29,7 @@ use crate::{
     fault::{Fault, FaultCode, Recovery},
     flow::may_be_retried,
     job::{JobId, JobState, Lease, ReturnAddress, Start, Submission},
-    ports::{Extraction, Intake, JobStore, Receipt, Received, Settlement, Source},
+    ports::{Extraction, Intake, JobStore, Positions, Receipt, Received, Settlement, Source},
 };
 
 /// Most documents of a source that are made durable together.
@@ -66,7 +67,7 @@ impl Runner {
             let began = tokio::time::Instant::now();
             // Cancel-safe: an intake that is not used is dropped, and what it received is delivered again.
             let opened = tokio::select! {
-                opened = open(fed.source.as_ref()) => opened,
+                opened = open(fed.source.as_ref(), self.store.clone()) => opened,
                 () = self.tasks.closed() => return,
             };
             let fault = match opened {
@@ -351,10 +352,29 @@ impl Arrived {
     }
 }
 
-async fn open(source: &dyn Source) -> Result<Box<dyn Intake>, Fault> {
-    timeout(LONGEST, source.open()).await.unwrap_or_else(|_| {
+async fn open(source: &dyn Source, store: Option<Arc<dyn JobStore>>) -> Result<Box<dyn Intake>, Fault> {
+    timeout(LONGEST, source.open(Arc::new(StorePositions(store)))).await.unwrap_or_else(|_| {
         Err(Fault::new(FaultCode::Unavailable, "the source did not open in time").recovery(Recovery::Retry))
     })
+}
+
+/// What sources keep, in the job store.
+struct StorePositions(Option<Arc<dyn JobStore>>);
+
+impl StorePositions {
+    fn store(&self) -> Result<&Arc<dyn JobStore>, Fault> {
+        self.0.as_ref().ok_or_else(|| Fault::new(FaultCode::Store, "without a store no position can be kept"))
+    }
+}
+
+impl Positions for StorePositions {
+    fn kept<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        Box::pin(async move { self.store()?.position(name).await })
+    }
+
+    fn keep<'a>(&'a self, name: &'a str, text: String) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move { self.store()?.keep_position(name, text).await })
+    }
 }
 
 /// What was accepted, once it is; for ever where there is nothing to accept.

@@ -129,7 +129,10 @@ impl Source for Feed {
     fn name(&self) -> &str {
         "fake queue"
     }
-    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
+    fn open(
+        &self,
+        _: Arc<dyn vestibule_core::ports::Positions>,
+    ) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
         Box::pin(async move {
             let left = self.0.refusals.load(Ordering::SeqCst);
             if left > 0 {

@@ -335,7 +335,10 @@ impl Source for Wire {
         &self.0
     }
 
-    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
+    fn open(
+        &self,
+        _: Arc<dyn vestibule_core::ports::Positions>,
+    ) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
         Box::pin(std::future::ready(Err(Fault::new(vestibule_core::fault::FaultCode::Unavailable, "down"))))
     }
 }

@@ -195,7 +195,10 @@ impl Source for ScriptedChannel {
         RETURNER
     }
 
-    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
+    fn open(
+        &self,
+        _: Arc<dyn vestibule_core::ports::Positions>,
+    ) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
         let intake = ScriptedIntake { channel: self.clone(), mine: Vec::new() };
         Box::pin(async { Ok(Box::new(intake) as Box<dyn Intake>) })
     }
@@ -432,5 +435,19 @@ impl Returner for ScriptedChannel {
         }
         self.state().results.extend(sent);
         Box::pin(async { results })
+    }
+}
+
+/// Keeps no position.
+#[derive(Default)]
+pub struct Nowhere;
+
+impl vestibule_core::ports::Positions for Nowhere {
+    fn kept<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn keep<'a>(&'a self, _: &'a str, _: String) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -97,7 +97,8 @@ async fn a_subscription_ends_with_the_broker_and_nothing_is_lost() {
     let queue = name("restart");
     let connection = connection_to(&broker.url(), "timeout: 5s");
     let source = source(&connection, &mapping(&format!("queue: {queue}, declare: yes"), ""));
-    let mut intake = source.open().await.unwrap();
+    let mut intake =
+        source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.unwrap();
     let peer = Peer::new(&broker.url_with_credentials()).await;
     peer.declare_last().await;
     let letters = (0..100)
@@ -120,11 +121,19 @@ async fn a_subscription_ends_with_the_broker_and_nothing_is_lost() {
         }
     };
     assert_eq!(ended.recovery, Recovery::Retry);
-    assert_eq!(source.open().await.err().unwrap().recovery, Recovery::Retry);
+    assert_eq!(
+        source
+            .open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere))
+            .await
+            .err()
+            .unwrap()
+            .recovery,
+        Recovery::Retry
+    );
     broker.start_again().unwrap();
     let start = Instant::now();
     let mut intake = loop {
-        match source.open().await {
+        match source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await {
             Ok(intake) => break intake,
             Err(fault) => assert_eq!(fault.recovery, Recovery::Retry, "{fault:?}"),
         }
@@ -143,8 +152,10 @@ async fn an_alarm_is_a_fault_by_a_deadline_and_acknowledging_goes_on() {
     let broker = broker().await.write().await;
     let (queue, results) = (name("alarm"), name("alarm.out"));
     let connection = connection_to(&broker.url(), "timeout: 2s");
-    let mut intake =
-        source(&connection, &mapping(&format!("queue: {queue}, declare: yes"), "")).open().await.unwrap();
+    let mut intake = source(&connection, &mapping(&format!("queue: {queue}, declare: yes"), ""))
+        .open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere))
+        .await
+        .unwrap();
     let peer = Peer::new(&broker.url_with_credentials()).await;
     peer.declare(&results, "quorum").await;
     peer.send(&queue, BasicProperties::default(), b"<a/>").await;
@@ -178,11 +189,12 @@ async fn a_deleted_queue_ends_the_subscription() {
     peer.declare(&queue, "classic").await;
     let connection = connection_to(&broker.url(), "");
     let source = source(&connection, &mapping(&format!("queue: {queue}"), ""));
-    let mut intake = source.open().await.unwrap();
+    let mut intake =
+        source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.unwrap();
     peer.delete(&queue).await;
     let ended = tokio::time::timeout(Duration::from_secs(10), intake.next(1)).await.unwrap();
     assert_eq!(ended.unwrap_err().recovery, Recovery::Retry);
-    assert!(source.open().await.is_err());
+    assert!(source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,7 +209,8 @@ async fn a_silent_network_is_a_fault_by_a_deadline() {
     let returner = connection.returner();
     let queue = name("hole.in");
     let source = source(&connection, &mapping(&format!("queue: {queue}, declare: yes"), ""));
-    let mut intake = source.open().await.unwrap();
+    let mut intake =
+        source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.unwrap();
     assert!(returner.hand_back(&answers(&results, 0..1)).await[0].is_ok());
     for way in [Way::ToServer, Way::ToClient, Way::Both] {
         proxy.black_hole(way);
@@ -206,7 +219,10 @@ async fn a_silent_network_is_a_fault_by_a_deadline() {
         assert!(results.iter().all(|it| it.as_ref().is_err_and(|it| it.recovery == Recovery::Retry)));
         assert!(start.elapsed() < Duration::from_secs(4), "{way:?}: {:?}", start.elapsed());
         let start = Instant::now();
-        assert!(source.open().await.is_err(), "{way:?}");
+        assert!(
+            source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.is_err(),
+            "{way:?}"
+        );
         assert!(start.elapsed() < Duration::from_secs(4), "{way:?}: {:?}", start.elapsed());
         if way == Way::ToServer {
             // The heartbeat finds it, or the broker does, whose end then arrives.
@@ -278,7 +294,10 @@ async fn figures() {
         }
         let published = start.elapsed();
         let mapping = mapping(&format!("queue: {ours}, prefetch: 500"), "");
-        let mut intake = source(&connection, &mapping).open().await.unwrap();
+        let mut intake = source(&connection, &mapping)
+            .open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere))
+            .await
+            .unwrap();
         let start = Instant::now();
         let mut seen = 0;
         while seen < MANY {

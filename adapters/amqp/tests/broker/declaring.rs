@@ -11,13 +11,14 @@ async fn a_queue_that_is_not_there_is_a_fault_that_says_so_and_nothing_is_made()
     let queue = name("absent");
     let connection = connection_to(&broker.url(), "");
     let source = source(&connection, &mapping(&format!("queue: {queue}"), ""));
-    let fault = source.open().await.err().unwrap();
+    let fault =
+        source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.err().unwrap();
     assert_eq!(fault.recovery, Recovery::GiveUp);
     assert!(fault.message.contains(&queue) && fault.message.contains("declare: yes"), "{fault}");
     // Made by hand, it is read.
     let peer = Peer::new(&broker.url_with_credentials()).await;
     peer.declare(&queue, "classic").await;
-    assert!(source.open().await.is_ok());
+    assert!(source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +29,8 @@ async fn a_queue_that_is_there_otherwise_is_not_touched() {
     peer.declare(&queue, "classic").await;
     let connection = connection_to(&broker.url(), "");
     let source = source(&connection, &mapping(&format!("queue: {queue}, declare: yes"), ""));
-    let fault = source.open().await.err().unwrap();
+    let fault =
+        source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.err().unwrap();
     assert_eq!(fault.recovery, Recovery::GiveUp);
     assert!(fault.message.contains("other properties"), "{fault}");
 }
@@ -39,7 +41,11 @@ async fn a_wrong_password_is_a_fault_that_says_so_and_does_not_repeat_it() {
     let settings = format!("url: {}\nuser: nobody\npassword: BROKER_PASSWORD\n", broker.url());
     let files = crate::secure::Certificates::none();
     let connection = crate::house::connection(&settings, &files).unwrap();
-    let fault = source(&connection, &mapping("queue: q", "")).open().await.err().unwrap();
+    let fault = source(&connection, &mapping("queue: q", ""))
+        .open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere))
+        .await
+        .err()
+        .unwrap();
     assert_eq!(fault.recovery, Recovery::GiveUp, "{fault:?}");
     assert!(fault.message.contains("password"), "{fault}");
     assert!(!format!("{fault:?}").contains("guest"), "{fault:?}");
@@ -51,7 +57,12 @@ async fn the_broker_itself_gives_up_what_is_delivered_too_often() {
     let queue = name("limit");
     let connection = connection_to(&broker.url(), "");
     let mapping = mapping(&format!("queue: {queue}, declare: yes, redeliveries: 2"), "");
-    drop(source(&connection, &mapping).open().await.unwrap());
+    drop(
+        source(&connection, &mapping)
+            .open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere))
+            .await
+            .unwrap(),
+    );
     let peer = Peer::new(&broker.url_with_credentials()).await;
     peer.send(&queue, lapin::BasicProperties::default().with_message_id("m1".into()), b"x").await;
     for _ in 0..21 {
@@ -78,7 +89,7 @@ async fn connections_that_are_cut_make_no_dead_letters_of_what_was_on_its_way() 
     let connection = connection_to(&broker.url(), "");
     let mapping = mapping(&format!("queue: {queue}, declare: yes"), "");
     let source = source(&connection, &mapping);
-    drop(source.open().await.unwrap());
+    drop(source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.unwrap());
     let peer = Peer::new(&broker.url_with_credentials()).await;
     for number in 0..MESSAGES {
         let properties = lapin::BasicProperties::default().with_message_id(format!("m{number}").into());
@@ -86,11 +97,13 @@ async fn connections_that_are_cut_make_no_dead_letters_of_what_was_on_its_way() 
     }
     // Five processes are killed; the first message was looked at by each of them, the others were only on their way.
     for _ in 0..5 {
-        let mut intake = source.open().await.unwrap();
+        let mut intake =
+            source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.unwrap();
         let next = tokio::time::timeout(std::time::Duration::from_secs(20), intake.next(1)).await;
         assert_eq!(next.expect("it is in the queue").unwrap().len(), 1);
     }
-    let mut intake = source.open().await.unwrap();
+    let mut intake =
+        source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.unwrap();
     let mut received = 0;
     while received < MESSAGES {
         let next = tokio::time::timeout(std::time::Duration::from_secs(20), intake.next(MESSAGES)).await;

@@ -273,7 +273,10 @@ impl Rabbit {
         let peer = Peer::new(peer_url).await;
         peer.declare(&results, kind).await;
         // Declares everything.
-        source(&connection, &mapping).open().await.unwrap();
+        source(&connection, &mapping)
+            .open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere))
+            .await
+            .unwrap();
         Self { peer, connection, mapping, queue, results }
     }
 }

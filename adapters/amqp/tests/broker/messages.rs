@@ -16,7 +16,10 @@ use crate::house::{Peer, broker, connection_to, mapping, name, place, source};
 
 async fn received(queue: &str, url: &str) -> Received {
     let connection = connection_to(url, "");
-    let mut intake = source(&connection, &mapping(&format!("queue: {queue}"), "")).open().await.unwrap();
+    let mut intake = source(&connection, &mapping(&format!("queue: {queue}"), ""))
+        .open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere))
+        .await
+        .unwrap();
     intake.next(1).await.unwrap().remove(0)
 }
 
@@ -74,7 +77,8 @@ async fn a_reply_goes_where_the_sender_wants_it_but_never_back_into_the_queue() 
         peer.send(&queue, properties, b"<a/>").await;
         let connection = connection_to(&broker.url(), "");
         let source = source(&connection, &mapping(&format!("queue: {queue}"), ""));
-        let mut intake = source.open().await.unwrap();
+        let mut intake =
+            source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.unwrap();
         let one = intake.next(1).await.unwrap().remove(0);
         assert_eq!(one.return_to.and_then(|it| it.reply), expected.map(place));
         intake.settle(vec![(one.receipt, Settlement::Accepted)]).await.unwrap();
@@ -116,7 +120,10 @@ async fn a_direct_reply_arrives_although_the_broker_says_that_it_was_not_routed(
     );
     sent.await.unwrap().await.unwrap();
     let connection = connection_to(&broker.url(), "");
-    let mut intake = source(&connection, &mapping(&format!("queue: {queue}"), "")).open().await.unwrap();
+    let mut intake = source(&connection, &mapping(&format!("queue: {queue}"), ""))
+        .open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere))
+        .await
+        .unwrap();
     let one = intake.next(1).await.unwrap().remove(0);
     let parcel = crate::breaking::answer("m1", one.return_to.unwrap());
     connection.returner().hand_back(&[parcel]).await.remove(0).unwrap();
@@ -134,7 +141,8 @@ async fn a_message_that_waits_keeps_everything_but_what_would_harm_it() {
     let connection = connection_to(&broker.url(), "");
     let settings = format!("queue: {queue}, declare: yes, retry: [300ms]");
     let source = source(&connection, &mapping(&settings, ""));
-    let mut intake = source.open().await.unwrap();
+    let mut intake =
+        source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.unwrap();
     let mut headers = FieldTable::default();
     // As if it had been given up here before, which the broker takes for a circle; and a copy for someone.
     let mut death = FieldTable::default();
@@ -166,7 +174,8 @@ async fn headers_that_would_not_fit_into_a_frame_are_left_out_and_counted() {
     let queue = name("large");
     let connection = connection_to(&broker.url(), "");
     let source = source(&connection, &mapping(&format!("queue: {queue}, declare: yes"), ""));
-    let mut intake = source.open().await.unwrap();
+    let mut intake =
+        source.open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere)).await.unwrap();
     let mut headers = FieldTable::default();
     headers.insert("x-large".into(), AMQPValue::LongString(vec![b'x'; 120 * 1024].into()));
     headers.insert("x-tenant".into(), AMQPValue::LongString("north".into()));

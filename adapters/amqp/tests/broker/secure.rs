@@ -67,7 +67,10 @@ async fn a_certificate_says_who_we_are_and_a_strange_broker_is_refused() {
     let mapping = mapping("queue: q, declare: yes", "");
     let open = async |settings: String| {
         let connection = connection(&settings, &files).unwrap();
-        source(&connection, &mapping).open().await.map(drop)
+        source(&connection, &mapping)
+            .open(std::sync::Arc::new(vestibule_testkit::scripted_channel::Nowhere))
+            .await
+            .map(drop)
     };
     open(format!("{url}{external}ca: ca.pem\n")).await.unwrap();
     let strange = open(format!("{url}{external}ca: other.pem\n")).await.unwrap_err();

@@ -85,6 +85,7 @@ fn mapping(fields: Vec<FieldPlan>, into: &str, write: Vec<Write>) -> Mapping {
         durability: Durability::Full,
         deadline: Duration::from_secs(1),
         handling: vestibule_core::mapping::plan::Handling::default(),
+        lookups: Vec::new(),
     }
 }
 

@@ -48,6 +48,7 @@ fn mapping(headers: &[&str], properties: &[&str]) -> Arc<Mapping> {
         durability: Durability::Full,
         deadline: Duration::from_secs(1),
         handling: Handling::default(),
+        lookups: Vec::new(),
     })
 }
 

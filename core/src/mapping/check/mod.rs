@@ -210,6 +210,7 @@ fn assemble(
         },
         deadline,
         handling: plan::Handling { deliver, pending, order, ..handling },
+        lookups: Vec::new(),
     }
 }
 

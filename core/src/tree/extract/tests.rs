@@ -85,6 +85,7 @@ fn mapping(record: Arc<Shape>, each: Option<&str>, trailer: Option<Arc<Shape>>) 
         durability: Durability::Full,
         deadline: Duration::from_secs(8),
         handling: crate::mapping::plan::Handling::default(),
+        lookups: Vec::new(),
     }
 }
 

@@ -129,7 +129,7 @@ fn same<T: PartialEq + std::fmt::Debug>(found: T, expected: T, what: &str) -> Ke
 }
 
 async fn open(world: &Arc<dyn World>) -> Result<Box<dyn Intake>, Broken> {
-    Ok(world.source().open().await?)
+    Ok(world.source().open(Arc::new(crate::scripted_channel::Nowhere)).await?)
 }
 
 /// Letters `a0`, `a1`, …, each with its name as its text.

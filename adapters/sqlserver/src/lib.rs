@@ -1,0 +1,1 @@
+//! SQL Server: triggers and outbox, change tracking, CDC tables, write-back, look-ups.
