@@ -38,13 +38,14 @@ use vestibule_core::{
         Census, Checkpoint, Claimed, Decision, Job, JobFilter, JobId, JobState, Lease, NewJob, Remark, Reply,
         Submission, Suspension, Sweep,
     },
-    ports::JobStore,
+    ports::{JobStore, may_be_kept},
 };
 
 use crate::{
     change::{
         Answer, Bury, Call, Cancel, Change, Claim, ClaimDeliveries, Decide, Delivered, Forget, Holding, Keep,
-        Lead, MarkReturned, Probe, Redeliver, Release, Renew, Retry, Submit, Suspend, Undeliverable, micros,
+        KeepPosition, Lead, MarkReturned, Probe, Redeliver, Release, Renew, Retry, Submit, Suspend,
+        Undeliverable, micros,
     },
     connection::{Session, Way},
     error::{Trouble, closed},
@@ -336,6 +337,18 @@ impl JobStore for PostgresStore {
 
     fn lead<'a>(&'a self, role: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
         Box::pin(self.change(Lead { role: role.to_owned(), holder: self.owner.holder }))
+    }
+
+    fn position<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        let name = name.to_owned();
+        Box::pin(self.ask(move |session| Box::pin(async move { read::position(session, &name).await })))
+    }
+
+    fn keep_position<'a>(&'a self, name: &'a str, text: String) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            may_be_kept(name, &text)?;
+            self.change(KeepPosition { name: name.to_owned(), text }).await
+        })
     }
 
     fn woken(&self) -> BoxFuture<'_, ()> {

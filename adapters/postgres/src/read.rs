@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// Statements that are prepared when the connection is made.
-pub(crate) const STATEMENTS: &[&str] = &[row::WHOLE_BY_ID, row::LIST, row::CHECKPOINTS_BY_ID, CENSUS];
+pub(crate) const STATEMENTS: &[&str] =
+    &[row::WHOLE_BY_ID, row::LIST, row::CHECKPOINTS_BY_ID, CENSUS, POSITION];
 
 /// Each part reads one partial index alone, however many finished jobs there are.
 const CENSUS: &str = "
@@ -34,6 +35,8 @@ const CENSUS: &str = "
         SELECT flow, 0, 0, 0, 0, count(*), NULL FROM {s}.jobs WHERE state = 5 GROUP BY flow
     ) AS part
     GROUP BY flow ORDER BY flow";
+
+const POSITION: &str = "SELECT kept FROM {s}.positions WHERE name = $1";
 
 /// Something to be read, with whoever waits for it.
 pub(crate) trait Question: Send {
@@ -126,4 +129,13 @@ pub(crate) async fn census(session: &Session) -> Result<Vec<Census>, Trouble> {
         })
     };
     rows.iter().map(census).collect()
+}
+
+/// See `JobStore::position`. A name with a zero character was never kept under.
+pub(crate) async fn position(session: &Session, name: &str) -> Result<Option<String>, Trouble> {
+    if name.contains('\0') {
+        return Ok(None);
+    }
+    let found = session.query_opt(POSITION, &[&name]).await?;
+    Ok(found.map(|it| it.try_get(0)).transpose()?)
 }

@@ -9,14 +9,15 @@ use vestibule_core::{
         Census, Checkpoint, Claimed, Decision, Job, JobFilter, JobId, Lease, NewJob, Remark, Reply, Start,
         Submission, Suspension, Sweep,
     },
-    ports::JobStore,
+    ports::{JobStore, may_be_kept},
 };
 
 use crate::{
     SqliteStore,
     change::{
-        Answer, Bury, Call, Cancel, Claim, ClaimDeliveries, Decide, Delivered, Forget, MarkReturned, Probe,
-        Redeliver, Release, Renew, Retry, Save, Submit, SubmitAll, Suspend, TakeHold, Undeliverable,
+        Answer, Bury, Call, Cancel, Claim, ClaimDeliveries, Decide, Delivered, Forget, KeepPosition,
+        MarkReturned, Probe, Redeliver, Release, Renew, Retry, Save, Submit, SubmitAll, Suspend, TakeHold,
+        Undeliverable,
     },
     error::closed,
 };
@@ -153,6 +154,18 @@ impl JobStore for SqliteStore {
     fn lead<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
         // One process owns the store.
         Box::pin(std::future::ready(Ok(self.shared.owns)))
+    }
+
+    fn position<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        let name = name.to_owned();
+        Box::pin(self.ask(move |reader| reader.position(&name)))
+    }
+
+    fn keep_position<'a>(&'a self, name: &'a str, text: String) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            may_be_kept(name, &text)?;
+            self.change(KeepPosition { name: name.to_owned(), text }).await
+        })
     }
 
     fn woken(&self) -> BoxFuture<'_, ()> {

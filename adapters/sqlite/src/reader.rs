@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs::OpenOptions, path::Path, sync::Arc};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use vestibule_core::{
     fault::{Fault, FaultCode},
     job::{Census, Checkpoint, Job, JobFilter, JobId, JobState},
@@ -40,6 +40,15 @@ impl Reader {
     /// What is saved of a job's work, in the order of its records.
     pub fn checkpoints(&self, id: JobId) -> Result<Vec<Checkpoint>, Fault> {
         checkpoints_of(&self.db, id).map_err(|error| fault(&error.into()))
+    }
+
+    /// What a source kept under this name last.
+    pub fn position(&self, name: &str) -> Result<Option<String>, Fault> {
+        let kept = || {
+            let mut select = self.db.prepare_cached("SELECT kept FROM positions WHERE name = ?1")?;
+            select.query_row([name], |row| row.get(0)).optional()
+        };
+        kept().map_err(|error: rusqlite::Error| fault(&error.into()))
     }
 
     /// Jobs, newest first, without their payloads.

@@ -23,6 +23,8 @@ const APPLICATION_ID: i64 = 0x5653_5442;
 /// `replies`. `line` is the order; `behind` 1 says that others of the line come first, so that a claim never looks at
 /// those that have to wait. `sends`: 2 whatever ends it has something to send, 1 only a refusal has. `delivery`:
 /// 0 nothing, 1 due, 2 leased, 3 done, 4 given up; `due` is then about the delivery, `sent` counts its attempts.
+///
+/// Version 4: where sources are, in their own words.
 pub(crate) const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE jobs (
@@ -90,6 +92,9 @@ pub(crate) const MIGRATIONS: &[&str] = &[
         saved TEXT NOT NULL,
         PRIMARY KEY (job, record)
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    CREATE TABLE positions (name TEXT PRIMARY KEY, kept TEXT NOT NULL, changed INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ",
 ];
 

@@ -32,7 +32,7 @@ pub use channel::{
     Received, Returner, Settlement, Source,
 };
 pub use database::{Advice, Database, KeyRange, Level, Login, Lookup, Positions, Scripts, Standing, Use};
-pub use store::JobStore;
+pub use store::{JobStore, LONGEST_POSITION, LONGEST_POSITION_NAME, may_be_kept};
 
 /// Files beside a mapping: contracts, code tables, prompts, decision tables. Core reads none by itself.
 pub trait Files: Send + Sync {

@@ -108,14 +108,11 @@ pub trait JobStore: Send + Sync {
     /// True where this process alone plays this role (`sweep`, `alerts`) among all that share the store, for as long as
     /// a lease lasts from now. Asked again in time, the role is kept.
     fn lead<'a>(&'a self, role: &'a str) -> BoxFuture<'a, Result<bool, Fault>>;
-    /// What a source kept under this name last.
-    fn position<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
-        Box::pin(std::future::ready(Err(Fault::new(FaultCode::Store, "positions are not built yet"))))
-    }
-    /// Keeps the text of a source, at most 64 KiB, under this name instead of what was there.
-    fn keep_position<'a>(&'a self, _name: &'a str, _text: String) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(std::future::ready(Err(Fault::new(FaultCode::Store, "positions are not built yet"))))
-    }
+    /// What a source kept under this name last; `None`: nothing ever.
+    fn position<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>>;
+    /// Keeps the text of a source under this name instead of what was there. Who keeps twice under one name waits for
+    /// the first to end. What [`may_be_kept`] refuses is refused, and what was there stays.
+    fn keep_position<'a>(&'a self, name: &'a str, text: String) -> BoxFuture<'a, Result<(), Fault>>;
     /// Ends when there may be something new to claim, for work or for delivery, now or since the last call; all who
     /// wait are woken. It may end for nothing, and it says nothing about what becomes due by time alone. Never ends
     /// where the store can not tell: who waits has a clock as well.
@@ -134,4 +131,27 @@ pub trait JobStore: Send + Sync {
     fn warnings(&self) -> BoxFuture<'_, Result<Vec<String>, Fault>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
+}
+
+/// The most bytes of a position's text.
+pub const LONGEST_POSITION: usize = 64 * 1024;
+/// The most bytes of a position's name.
+pub const LONGEST_POSITION_NAME: usize = 1024;
+
+/// What every store refuses to keep as a position: a text or a name that is too long, or that holds a zero character.
+pub fn may_be_kept(name: &str, text: &str) -> Result<(), Fault> {
+    let refused = |why: String| Err(Fault::new(FaultCode::Store, why));
+    if text.len() > LONGEST_POSITION {
+        return refused(format!(
+            "a position of {} bytes is too long: at most {LONGEST_POSITION}",
+            text.len()
+        ));
+    }
+    if name.is_empty() || name.len() > LONGEST_POSITION_NAME {
+        return refused(format!("a position's name has 1 to {LONGEST_POSITION_NAME} bytes"));
+    }
+    if name.contains('\0') || text.contains('\0') {
+        return refused("a position holds no zero character".into());
+    }
+    Ok(())
 }

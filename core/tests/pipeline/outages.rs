@@ -100,6 +100,12 @@ impl JobStore for Shaky {
         list(filter: JobFilter) -> Vec<Job>;
         ready() -> ();
     }
+    fn position<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        self.now(self.store.position(name))
+    }
+    fn keep_position<'a>(&'a self, name: &'a str, text: String) -> BoxFuture<'a, Result<(), Fault>> {
+        self.now(self.store.keep_position(name, text))
+    }
     fn submit(&self, job: NewJob) -> BoxFuture<'_, Result<Submission, Fault>> {
         match self.refuses_one.load(Ordering::SeqCst) {
             true => full(),

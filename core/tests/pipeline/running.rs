@@ -458,6 +458,12 @@ impl JobStore for Flaky {
     ) -> BoxFuture<'a, Result<(), Fault>> {
         self.inner.checkpoint(lease, answers)
     }
+    fn position<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        self.inner.position(name)
+    }
+    fn keep_position<'a>(&'a self, name: &'a str, text: String) -> BoxFuture<'a, Result<(), Fault>> {
+        self.inner.keep_position(name, text)
+    }
     fn suspend(&self, lease: Lease, suspension: Suspension) -> BoxFuture<'_, Result<(), Fault>> {
         self.inner.suspend(lease, suspension)
     }

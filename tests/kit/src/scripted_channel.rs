@@ -16,7 +16,7 @@ use vestibule_core::{
     document::{AttributeKind, Document, IdempotencyKey},
     fault::{Fault, FaultCode, Recovery},
     job::{JobState, Place, Purpose, Remark, ReplyBody, ReturnAddress},
-    ports::{Intake, Parcel, Receipt, Received, Returner, Settlement, Source},
+    ports::{Intake, Parcel, Positions, Receipt, Received, Returner, Settlement, Source, may_be_kept},
 };
 
 use crate::channel::{Broken, Letter, World};
@@ -195,10 +195,7 @@ impl Source for ScriptedChannel {
         RETURNER
     }
 
-    fn open(
-        &self,
-        _: Arc<dyn vestibule_core::ports::Positions>,
-    ) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
+    fn open(&self, _: Arc<dyn Positions>) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
         let intake = ScriptedIntake { channel: self.clone(), mine: Vec::new() };
         Box::pin(async { Ok(Box::new(intake) as Box<dyn Intake>) })
     }
@@ -442,12 +439,69 @@ impl Returner for ScriptedChannel {
 #[derive(Default)]
 pub struct Nowhere;
 
-impl vestibule_core::ports::Positions for Nowhere {
+impl Positions for Nowhere {
     fn kept<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
     fn keep<'a>(&'a self, _: &'a str, _: String) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Keeps positions in memory, by the rules of the job stores. Cloned, it is the same one: a source that is opened again
+/// finds what it kept.
+#[derive(Clone, Default)]
+pub struct Kept {
+    held: Arc<Mutex<HeldPositions>>,
+}
+
+#[derive(Default)]
+struct HeldPositions {
+    texts: BTreeMap<String, String>,
+    history: Vec<(String, String)>,
+    refuses: bool,
+}
+
+impl Kept {
+    fn held(&self) -> MutexGuard<'_, HeldPositions> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is kept under this name.
+    pub fn at(&self, name: &str) -> Option<String> {
+        self.held().texts.get(name).cloned()
+    }
+
+    /// Everything that was ever kept, in its order, with its names.
+    pub fn history(&self) -> Vec<(String, String)> {
+        self.held().history.clone()
+    }
+
+    /// From now on it refuses to read and to keep, as a store that can not be reached; or does not any more.
+    pub fn refuse(&self, refuses: bool) {
+        self.held().refuses = refuses;
+    }
+}
+
+fn out_of_reach<T>() -> Result<T, Fault> {
+    Err(Fault::new(FaultCode::Store, "no position can be kept, as the test asked").recovery(Recovery::Retry))
+}
+
+impl Positions for Kept {
+    fn kept<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        let held = self.held();
+        let kept = if held.refuses { out_of_reach() } else { Ok(held.texts.get(name).cloned()) };
+        Box::pin(std::future::ready(kept))
+    }
+
+    fn keep<'a>(&'a self, name: &'a str, text: String) -> BoxFuture<'a, Result<(), Fault>> {
+        let mut held = self.held();
+        let refused = if held.refuses { out_of_reach() } else { may_be_kept(name, &text) };
+        if refused.is_ok() {
+            held.history.push((name.to_owned(), text.clone()));
+            held.texts.insert(name.to_owned(), text);
+        }
+        Box::pin(std::future::ready(refused))
     }
 }

@@ -4,6 +4,7 @@ mod claim;
 mod deliver;
 mod leased;
 mod operate;
+mod position;
 mod submit;
 mod sweep;
 
@@ -22,6 +23,7 @@ pub(crate) use claim::{Claim, ClaimDeliveries};
 pub(crate) use deliver::{Delivered, MarkReturned, Redeliver, Undeliverable};
 pub(crate) use leased::{Answer, Bury, Keep, Release, Renew, Suspend};
 pub(crate) use operate::{Cancel, Decide, Holding, Lead, Probe, Retry};
+pub(crate) use position::KeepPosition;
 pub(crate) use submit::{Submit, SubmitAll};
 pub(crate) use sweep::{BITE, Forget};
 
@@ -36,6 +38,7 @@ pub(crate) const STATEMENTS: &[&[&str]] = &[
     deliver::STATEMENTS,
     leased::STATEMENTS,
     operate::STATEMENTS,
+    position::STATEMENTS,
     submit::STATEMENTS,
     sweep::STATEMENTS,
     line::STATEMENTS,

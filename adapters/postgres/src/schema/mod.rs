@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// One entry a version, in order. An entry that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("0001-jobs.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("0001-jobs.sql"), include_str!("0002-positions.sql")];
 
 /// `CREATE SCHEMA IF NOT EXISTS` asks for a right that is not needed where the schema is there.
 const VERSIONS: &str = "DO $$ BEGIN
@@ -36,11 +36,11 @@ pub(crate) fn newest() -> i32 {
     i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
 }
 
-/// Everything that makes an empty store, for a person who lets no program change tables.
+/// Everything that makes a store, or brings an older one to this version, for a person who lets no program change tables.
 pub(crate) fn script(schema: &str) -> String {
     let mut script = format!("BEGIN;\n{LOCK}{VERSIONS}");
     for (sql, number) in MIGRATIONS.iter().zip(1..) {
-        script.push_str(&step(sql, number));
+        script.push_str(&step_where_missing(sql, number));
     }
     script.push_str("COMMIT;\n");
     script.push_str(GRANTS);
@@ -49,6 +49,11 @@ pub(crate) fn script(schema: &str) -> String {
 
 fn step(sql: &str, number: i32) -> String {
     format!("{sql}INSERT INTO {{s}}.versions (number) VALUES ({number});\n")
+}
+
+fn step_where_missing(sql: &str, number: i32) -> String {
+    let missing = format!("NOT EXISTS (SELECT FROM {{s}}.versions WHERE number = {number})");
+    format!("DO $step$ BEGIN IF {missing} THEN\n{}END IF; END $step$;\n", step(sql, number))
 }
 
 /// Why the tables are not as this program needs them.

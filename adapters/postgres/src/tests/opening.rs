@@ -159,3 +159,29 @@ fn one_process_hears_of_the_work_of_another() {
     RUNNER.block_on(one.submit(later)).unwrap();
     assert!(heard(), "it waits in the queue and nobody says so");
 }
+
+#[test]
+fn a_store_of_the_first_version_is_brought_along_by_a_process_and_by_an_owner() {
+    let first = |settings: &Settings| {
+        open(settings).close();
+        let older = "DROP TABLE vestibule.positions; DELETE FROM vestibule.versions WHERE number = 2";
+        Postgres::shared().unwrap().sql(&settings.database, older).unwrap();
+    };
+    let (by_process, by_owner) = (fresh(Duration::from_secs(60)), fresh(Duration::from_secs(60)));
+    first(&by_process);
+    first(&by_owner);
+    let server = Postgres::shared().unwrap();
+    // Twice: what is there already is left as it is.
+    for _ in 0..2 {
+        server.sql(&by_owner.database, &sql("vestibule")).unwrap();
+    }
+    for settings in [by_process, by_owner] {
+        let store = open(&settings);
+        RUNNER.block_on(store.keep_position("log orders", "0/16B3748".into())).unwrap();
+        store.close();
+        let kept = RUNNER.block_on(open(&settings).position("log orders")).unwrap();
+        assert_eq!(kept.as_deref(), Some("0/16B3748"));
+        let versions = "SELECT string_agg(number::text, ',' ORDER BY number) FROM vestibule.versions";
+        assert_eq!(server.sql(&settings.database, versions).unwrap(), "1,2");
+    }
+}

@@ -4,6 +4,7 @@ mod claiming;
 mod leased;
 mod line;
 mod operating;
+mod position;
 mod sending;
 mod submit;
 
@@ -27,6 +28,7 @@ pub(crate) use line::FIRST;
 #[cfg(test)]
 pub(crate) use operating::SWEPT;
 pub(crate) use operating::{Cancel, Decide, Forget, Retry, TakeHold};
+pub(crate) use position::KeepPosition;
 pub(crate) use sending::{Delivered, Redeliver, Undeliverable};
 pub(crate) use submit::{Submit, SubmitAll};
 

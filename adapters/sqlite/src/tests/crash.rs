@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use vestibule_core::{
     job::{Delivery, JobId, Lease, ReplyBody, Submission},
     ports::JobStore,
@@ -49,8 +49,19 @@ fn the_victim_works_until_it_is_killed() {
         for claimed in store.claim_deliveries(10_000).await.unwrap() {
             deliver(store, &log, claimed.lease).await;
         }
-        join_all((0..CALLERS).map(|_| call_for_ever(store, &log))).await;
+        join(join_all((0..CALLERS).map(|_| call_for_ever(store, &log))), move_for_ever(store, &log)).await;
     });
+}
+
+/// A source that goes on where it was.
+async fn move_for_ever(store: &SqliteStore, log: &Mutex<File>) {
+    let kept = store.position("log orders").await.unwrap();
+    let mut at: u64 = kept.map_or(0, |it| it.parse().unwrap());
+    loop {
+        at += 1;
+        store.keep_position("log orders", at.to_string()).await.unwrap();
+        note(log, &format!("position {at}"));
+    }
 }
 
 async fn call_for_ever(store: &SqliteStore, log: &Mutex<File>) {
@@ -144,7 +155,7 @@ fn what_was_acknowledged_survives_every_kill() {
     }
     let lines = lines();
     assert!(lines.lines().count() > 1000, "too little work to prove anything");
-    for word in ["job", "saved", "resumed", "reply", "delivered"] {
+    for word in ["job", "saved", "resumed", "reply", "delivered", "position"] {
         assert!(lines.lines().any(|it| it.starts_with(word)), "nothing was {word}");
     }
 }
@@ -164,6 +175,7 @@ struct Acknowledged<'a> {
     replies: HashMap<&'a str, &'a str>,
     delivered: HashSet<&'a str>,
     saved: HashMap<&'a str, BTreeSet<&'a str>>,
+    position: u64,
 }
 
 impl<'a> Acknowledged<'a> {
@@ -190,6 +202,11 @@ impl<'a> Acknowledged<'a> {
                 ["delivered", id, _] => {
                     ensure!(all.delivered.insert(id), "{id} was delivered, and was due again");
                 }
+                ["position", at] => {
+                    let at: u64 = at.parse().map_err(|_| format!("not a position: {line}"))?;
+                    ensure!(at > all.position, "position {at} came again after {}", all.position);
+                    all.position = at;
+                }
                 _ => return Err(format!("not expected: {line}")),
             }
         }
@@ -199,8 +216,11 @@ impl<'a> Acknowledged<'a> {
 
 /// Compares the store with everything that was ever acknowledged; says what is lost.
 pub(super) fn check(path: &Path, log: &str) -> Result<(), String> {
-    let Acknowledged { names, replies, delivered, saved } = Acknowledged::read(log)?;
+    let Acknowledged { names, replies, delivered, saved, position } = Acknowledged::read(log)?;
     let reader = Reader::open(path).map_err(|error| error.to_string())?;
+    let kept = reader.position("log orders").map_err(|error| error.to_string())?;
+    let kept: u64 = kept.map_or(0, |it| it.parse().unwrap());
+    ensure!(kept >= position, "position {position} is lost: there is {kept}");
     let find = |id: &str| {
         let job = reader.find(JobId::parse(id).unwrap()).map_err(|error| error.to_string())?;
         job.ok_or_else(|| format!("job {id} is lost"))

@@ -56,6 +56,7 @@ fn the_migrations_that_were_released_are_as_they_were() {
     let released = [
         "385858cfd717e2c8db262b779d2756f2c44a766bf650db60bef5c79cedb903ac",
         "0ad6b571cba933b02621305b6706432c848d36d4b17750fdb6f1072eb8389ea3",
+        "0be4aaf5c62f1f1feeb40c8265213fe5ea43bc3ff2ec3665fa1d2e6b26d6e34f",
     ];
     for (sql, expected) in MIGRATIONS.iter().zip(released) {
         assert_eq!(vestibule_core::document::Hash::of(sql.as_bytes()).to_string(), expected);
@@ -107,4 +108,30 @@ fn a_store_of_version_2_is_opened_with_all_its_jobs() {
         let sweep = Sweep { flow: "claims".into(), finished_before, dead_before, most: 100 };
         assert_eq!(store.sweep(sweep).await.unwrap(), 5);
     });
+}
+
+#[test]
+fn a_store_of_version_3_is_opened_with_its_jobs_and_keeps_positions() {
+    let (_directory, path) = temporary();
+    let id = {
+        let running = Running::open(&path, &Settings::default()).unwrap();
+        let job = fixtures::sent(fixtures::ordered("line", b"<a/>"));
+        block_on(running.store().submit(job.clone())).unwrap();
+        job.id
+    };
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch("DROP TABLE positions; PRAGMA user_version = 3").unwrap();
+    drop(db);
+    assert!(matches!(Reader::open(&path), Err(StoreError::Older { found: 3, .. })));
+    for expected in [None, Some("0/16B3748".to_owned())] {
+        let running = Running::open(&path, &Settings::default()).unwrap();
+        let store = running.store();
+        block_on(async {
+            assert_eq!(store.find(id).await.unwrap().unwrap().order.as_deref(), Some("line"));
+            assert_eq!(store.position("log orders").await.unwrap(), expected);
+            store.keep_position("log orders", "0/16B3748".into()).await.unwrap();
+        });
+        drop(running);
+        assert_eq!(Reader::open(&path).unwrap().position("log orders").unwrap().unwrap(), "0/16B3748");
+    }
 }

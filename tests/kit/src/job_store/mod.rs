@@ -19,6 +19,7 @@ mod leasing;
 mod listing;
 mod operating;
 mod ordering;
+mod placing;
 mod reviewing;
 mod saving;
 mod sharing;
@@ -182,6 +183,8 @@ pub const CASES: &[Case] = cases![Case |store|
     LONG operating::a_sweep_forgets_what_is_finished_and_old,
     LONG operating::a_sweep_takes_a_few_at_a_time,
     LONG operating::the_census_counts_what_waits_by_flow,
+    LONG placing::the_newest_position_of_each_source_is_kept_as_it_came,
+    LONG placing::a_position_that_is_too_long_is_refused_and_the_old_one_stays,
 ];
 
 /// Every promise of a store that several processes share.
@@ -192,6 +195,7 @@ pub const SHARED: &[SharedCase] = cases![SharedCase |one, other|
     LONG sharing::an_order_holds_across_processes,
     SHORT sharing::one_leads_until_it_is_silent,
     LONG sharing::work_that_one_leaves_wakes_the_other,
+    LONG placing::what_one_keeps_the_other_finds,
 ];
 
 /// The flows that cases use.

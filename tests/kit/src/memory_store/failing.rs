@@ -88,6 +88,12 @@ impl JobStore for FailingStore {
     fn lead<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
         self.refuse()
     }
+    fn position<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        self.refuse()
+    }
+    fn keep_position<'a>(&'a self, _: &'a str, _: String) -> BoxFuture<'a, Result<(), Fault>> {
+        self.refuse()
+    }
     fn woken(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }

@@ -152,4 +152,16 @@ mistakes![
     LeadsWithAll,
     /// Gives a role to one for ever.
     LeadsForEver,
+    /// The first position stays.
+    KeepsFirstPositions,
+    /// All sources have one position.
+    SharesPositions,
+    /// Says that a position was kept that was not.
+    ForgetsPositions,
+    /// Keeps positions of any length.
+    KeepsLongPositions,
+    /// A position that is refused is gone.
+    LosesPositionsAtRefusals,
+    /// Cuts spaces and line breaks off positions.
+    TrimsPositions,
 ];

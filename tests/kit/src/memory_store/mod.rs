@@ -4,6 +4,7 @@ mod entry;
 mod failing;
 mod mistake;
 mod port;
+mod position;
 
 use std::{
     collections::HashMap,
@@ -49,6 +50,8 @@ struct Held {
     entries: Vec<Entry>,
     /// Who has a role, and until when.
     roles: HashMap<String, (u64, Timestamp)>,
+    /// What sources kept.
+    positions: HashMap<String, String>,
 }
 
 impl Default for MemoryStore {

@@ -253,6 +253,14 @@ impl JobStore for MemoryStore {
         done(Ok(self.takes_role(role)))
     }
 
+    fn position<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, Fault>> {
+        done(Ok(self.kept(name)))
+    }
+
+    fn keep_position<'a>(&'a self, name: &'a str, text: String) -> BoxFuture<'a, Result<(), Fault>> {
+        done(self.keep(name, text))
+    }
+
     fn woken(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.shared.wake.notified())
     }
