@@ -73,11 +73,13 @@ pub enum Check {
     Ambiguous,
     /// A person decided, or the time for that was over.
     Decided,
+    /// Reference data that a rule asks for was not read, or is older than it should be.
+    Lookup,
 }
 
 impl Check {
     /// Every check, in the order of its code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Required,
         Self::Type,
         Self::LocalTime,
@@ -97,6 +99,7 @@ impl Check {
         Self::Overflow,
         Self::Ambiguous,
         Self::Decided,
+        Self::Lookup,
     ];
 
     /// The stable code, e.g. `G101`.
@@ -121,6 +124,7 @@ impl Check {
             Self::Overflow => "G117",
             Self::Ambiguous => "G118",
             Self::Decided => "G119",
+            Self::Lookup => "G120",
         }
     }
 
@@ -146,6 +150,7 @@ impl Check {
             Self::Overflow => "overflow",
             Self::Ambiguous => "ambiguous",
             Self::Decided => "decided",
+            Self::Lookup => "lookup",
         }
     }
 

@@ -12,6 +12,7 @@ pub mod flow;
 pub mod gate;
 pub mod interpret;
 pub mod job;
+pub mod lookup;
 pub mod mapping;
 pub mod mask;
 pub mod origin;

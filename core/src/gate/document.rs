@@ -8,11 +8,12 @@ use super::{Found, Tally, fields::Reader};
 use crate::{
     finding::{Check, Finding, Outcome},
     interpret::canonical_text,
+    lookup::Standing,
     mapping::plan::{CheckPlan, FieldPlan, Mapping},
     mask::{HIDDEN, Secrets, masks_any, shown},
     origin::Origin,
     record::{Record, Value},
-    rule::{Clock, Operand, Root, Rule, Slot, bindings::RecordBindings},
+    rule::{Clock, Operand, Root, Rule, RuleFailure, Slot, bindings::RecordBindings},
 };
 
 /// Longest text shown as `found`.
@@ -55,7 +56,7 @@ pub(super) fn keeps(mapping: &Mapping, record: &Record, reader: &mut Reader<'_>,
         Ok(_) => true,
         Err(failure) => {
             let finding = Finding {
-                check: Check::RuleFailed,
+                check: check_of(&failure),
                 outcome: Outcome::Review,
                 field: "only".into(),
                 origin: reader.place.clone(),
@@ -80,6 +81,7 @@ pub(super) fn check(
     of_all: &mut Vec<Finding>,
     tally: &mut Tally,
 ) {
+    stale(mapping, of_all);
     unique(mapping, records, findings, tally);
     complete(mapping, records, of_all);
     let nothing = records.is_empty().then(|| super::nothing_read(mapping));
@@ -90,7 +92,7 @@ pub(super) fn check(
         if looks_around && !slots.iter().any(|it| matches!(it.root, Root::Here)) {
             let Some(first) = records.first().or(nothing.as_ref()) else { continue };
             let bindings = RecordBindings { records, trailer, ..RecordBindings::of(first) };
-            let result = plan.rule.run(&bindings, clock).map_err(|failure| failure.to_string());
+            let result = plan.rule.run(&bindings, clock).map_err(failed);
             of_all.extend(broken(plan, result, None));
             continue;
         }
@@ -99,8 +101,11 @@ pub(super) fn check(
             let bindings = RecordBindings { records, trailer, ..RecordBindings::of(record) };
             reads = reads.saturating_add(all);
             let result = match reads <= MOST_READS {
-                true => plan.rule.run(&bindings, clock).map_err(|failure| failure.to_string()),
-                false => Err("there are too many records to look at for each record".to_owned()),
+                true => plan.rule.run(&bindings, clock).map_err(failed),
+                false => {
+                    let why = "there are too many records to look at for each record";
+                    Err((Check::RuleFailed, why.to_owned()))
+                }
             };
             if let Some(finding) = broken(plan, result, Some(record)) {
                 tally.add(found, finding);
@@ -109,15 +114,50 @@ pub(super) fn check(
     }
 }
 
-fn broken(plan: &CheckPlan, result: Result<Operand<'_>, String>, record: Option<&Record>) -> Option<Finding> {
+/// What a rule without a value is a finding of.
+fn check_of(failure: &RuleFailure) -> Check {
+    match failure {
+        RuleFailure::Unread(_) => Check::Lookup,
+        RuleFailure::Overflow
+        | RuleFailure::DivisionByZero
+        | RuleFailure::DateRange
+        | RuleFailure::ListsDiffer => Check::RuleFailed,
+    }
+}
+
+pub(super) fn failed(failure: RuleFailure) -> (Check, String) {
+    (check_of(&failure), failure.to_string())
+}
+
+/// A note for each look-up whose keys could not be read again.
+fn stale(mapping: &Mapping, of_all: &mut Vec<Finding>) {
+    for plan in &mapping.lookups {
+        let Standing::Stale(why) = plan.table.standing() else { continue };
+        of_all.push(Finding {
+            check: Check::Lookup,
+            outcome: Outcome::Note,
+            field: plan.name.as_ref().into(),
+            origin: None,
+            expected: Cow::Owned(format!("keys that are as new as `refresh` says ({why})")),
+            found: None,
+            say: None,
+        });
+    }
+}
+
+fn broken(
+    plan: &CheckPlan,
+    result: Result<Operand<'_>, (Check, String)>,
+    record: Option<&Record>,
+) -> Option<Finding> {
     let (check, expected) = match result {
         Ok(Operand::Bool(false)) => (Check::Rule, plan.text.to_string()),
         Ok(_) => return None,
-        Err(failure) => (Check::RuleFailed, format!("{} ({failure})", plan.text)),
+        Err((check, failure)) => (check, format!("{} ({failure})", plan.text)),
     };
     let outcome = match check {
         // A rule that could not be computed says nothing about the record: a person looks.
-        Check::RuleFailed => plan.otherwise.max(Outcome::Review),
+        Check::RuleFailed | Check::Lookup => plan.otherwise.max(Outcome::Review),
         _ => plan.otherwise,
     };
     Some(Finding {

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::{
     Found, Tally,
-    document::{MOST_READS, incomplete, reads_around},
+    document::{MOST_READS, failed, incomplete, reads_around},
 };
 use crate::{
     finding::{Check, Finding, Outcome},
@@ -88,17 +88,21 @@ impl<'a> Reader<'a> {
             From::Addresses(_) | From::Model => self.read(plan, raw),
             From::Constant(text) => self.clean(plan, text, Origin::Constant),
             From::Computed(rule) => {
-                match self.compute(rule, so_far, outer).and_then(|it| into_value(plan, it)) {
+                let computed = self.compute(rule, so_far, outer);
+                let unfit = |failure| (Check::RuleFailed, failure);
+                match computed.and_then(|it| into_value(plan, it).map_err(unfit)) {
                     Ok(Some(value)) => {
                         let text = canonical_text(&value);
                         self.check(plan, &value, &text, &Origin::Computed);
                         Some(Field { value, origin: Origin::Computed, raw: None })
                     }
                     Ok(None) => self.absent(plan, None),
-                    Err(failure) => {
-                        let outcome = plan.rules.otherwise.unwrap_or(Outcome::Review);
+                    Err((check, failure)) => {
+                        // What was not looked up is never passed over.
+                        let least = if check == Check::Lookup { Outcome::Review } else { Outcome::Pass };
+                        let outcome = plan.rules.otherwise.unwrap_or(Outcome::Review).max(least);
                         let expected = Cow::Owned(format!("a value from `compute`: {failure}"));
-                        self.push(Check::RuleFailed, outcome, self.place.clone(), expected, None);
+                        self.push(check, outcome, self.place.clone(), expected, None);
                         None
                     }
                 }
@@ -172,15 +176,16 @@ impl<'a> Reader<'a> {
         rule: &'r Rule,
         so_far: &'r Record,
         outer: Option<&'r RecordBindings<'r>>,
-    ) -> Result<Operand<'static>, String> {
+    ) -> Result<Operand<'static>, (Check, String)> {
         let bindings = RecordBindings { outer, ..RecordBindings::of(so_far) };
         if outer.is_some() && self.reads <= MOST_READS {
             self.reads = self.reads.saturating_add(read_around(rule, &bindings));
         }
         if self.reads > MOST_READS {
-            return Err("there are too many values to look at for each item".into());
+            let why = "there are too many values to look at for each item";
+            return Err((Check::RuleFailed, why.into()));
         }
-        rule.run(&bindings, self.clock).map(owned).map_err(|failure| failure.to_string())
+        rule.run(&bindings, self.clock).map(owned).map_err(failed)
     }
 
     fn list(

@@ -12,6 +12,7 @@ use crate::{
     document::AttributeKind,
     finding::Outcome,
     interpret::Codec,
+    lookup::Table,
     mapping::{
         address::{Address, Path},
         diagnostic::Span,
@@ -69,6 +70,8 @@ pub struct LookupPlan {
     pub refresh: Duration,
     /// Where it stands in the file.
     pub span: Span,
+    /// Its keys, for the mapping's rules; what runs the flow fills it.
+    pub table: Arc<Table>,
 }
 
 impl Mapping {

@@ -13,7 +13,10 @@ use super::{
     report::{MEANING, Problem, Report},
     words::{self, Words},
 };
-use crate::mapping::diagnostic::{Span, nearest, shown};
+use crate::{
+    lookup::{self, Table},
+    mapping::diagnostic::{Span, nearest, shown},
+};
 
 /// A rule that can be run: every name is resolved and every operation fits its types.
 #[derive(Debug, Clone)]
@@ -28,6 +31,7 @@ pub(super) enum Code {
     Compare(Comparison, Box<(Code, Code)>),
     Arithmetic(Arithmetic, Box<(Code, Code)>),
     In { negated: bool, sides: Box<(Code, Code)> },
+    Lookup { negated: bool, needle: Box<Code>, table: Arc<Table> },
     Contains { all: bool, text: Box<Code>, words: Arc<Words> },
     Call(Function, Vec<Code>),
 }
@@ -39,7 +43,10 @@ impl Code {
             Self::Literal(_) => {}
             Self::Slot(slot) if found.contains(&slot) => {}
             Self::Slot(slot) => found.push(slot),
-            Self::Not(inner) | Self::Negate(inner) | Self::Contains { text: inner, .. } => inner.slots(found),
+            Self::Not(inner)
+            | Self::Negate(inner)
+            | Self::Lookup { needle: inner, .. }
+            | Self::Contains { text: inner, .. } => inner.slots(found),
             Self::List(parts) | Self::And(parts) | Self::Or(parts) | Self::Call(_, parts) => {
                 parts.iter().for_each(|part| part.slots(found));
             }
@@ -160,7 +167,9 @@ impl Checker<'_, '_, '_> {
             format!("there is no field `{}`", shown(name)),
             "unknown field",
         );
-        if functions::is_known(name) {
+        if self.scope.lookups.contains_key(name) {
+            problem = problem.help("this is a look-up: write `value in NAME` or `value not in NAME`");
+        } else if functions::is_known(name) {
             problem = problem.help(format!("a function needs its brackets: {name}(...)"));
         } else if let Some(near) = nearest(name, &self.names()) {
             problem = problem.fix(span.clone(), near);
@@ -356,6 +365,12 @@ impl Checker<'_, '_, '_> {
     fn is_in(&mut self, negated: bool, needle: &Expr, hay: &Expr) -> Option<(Code, Type)> {
         // Bare words in a list beside a field of known words.
         let needle = self.expr(needle);
+        if let Kind::Name(name) = &hay.kind
+            && !self.scope.names.contains_key(name)
+            && let Some(table) = self.scope.lookups.get(name).cloned()
+        {
+            return self.is_in_lookup(negated, needle?, table);
+        }
         let (Kind::List(items), Some(needle)) = (&hay.kind, &needle) else {
             let hay = self.expr(hay);
             return self.is_in_field(negated, needle?, hay?);
@@ -402,6 +417,18 @@ impl Checker<'_, '_, '_> {
         }
         let sides = Box::new((needle.code.clone(), Code::List(codes)));
         Some((Code::In { negated, sides }, spread(Type::Bool, is_list(&needle.kind))))
+    }
+
+    fn is_in_lookup(&mut self, negated: bool, needle: Typed, table: Arc<Table>) -> Option<(Code, Type)> {
+        let Some(kind) = lookup::Kind::of(item(&needle.kind)) else {
+            let label = format!("this is {}", describe(&needle.kind));
+            let title = "only texts, numbers, dates and yes or no can be looked up";
+            self.problem(Problem::new(MEANING, needle.span, title, label));
+            return None;
+        };
+        table.want(kind);
+        let spread = spread(Type::Bool, is_list(&needle.kind));
+        Some((Code::Lookup { negated, needle: Box::new(needle.code), table }, spread))
     }
 
     fn is_in_field(&mut self, negated: bool, needle: Typed, hay: Typed) -> Option<(Code, Type)> {

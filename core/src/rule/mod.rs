@@ -18,6 +18,7 @@
 //! - Missing: `false and missing` is false, `true or missing` is true, `present(x)` is never missing. `sum`, `avg`,
 //!   `min` and `max` of a list with a missing item are missing; `sum` of an empty list is 0, the others are missing.
 //!   `count` counts what is there (of yes and no: the yeses), `length` of a list counts every item.
+//! - `value in NAME` and `value not in NAME` also ask a look-up: see [`crate::lookup`].
 //! - Sums are exact or fail; products and quotients keep 18 decimals; `round` rounds half away from zero.
 //! - `contains` finds whole words and phrases, whatever their case and however the lines break.
 //! - A date moved by a length of time is the day that falls on; lengths of time are `s m h d w`, a day is 24 hours.
@@ -48,7 +49,10 @@ use self::{
     run::Run,
     words::Words,
 };
-use crate::mapping::diagnostic::{Diagnostics, Span};
+use crate::{
+    lookup::{Table, Unread},
+    mapping::diagnostic::{Diagnostics, Span},
+};
 
 /// What a rule's value is.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +88,8 @@ pub struct Scope {
     pub names: indexmap::IndexMap<String, (Type, Slot)>,
     /// Word lists by name, for `contains`. Rules share them: each is prepared once, however many rules name it.
     lists: indexmap::IndexMap<String, Arc<Words>>,
+    /// Reference data by name, for `in`.
+    lookups: indexmap::IndexMap<String, Arc<Table>>,
 }
 
 impl Scope {
@@ -96,6 +102,11 @@ impl Scope {
     pub fn declare_words<'w>(&mut self, name: impl Into<String>, words: impl IntoIterator<Item = &'w str>) {
         let words = words.into_iter().filter(|word| !words::is_blank(word));
         self.lists.insert(name.into(), Arc::new(Words::new(words)));
+    }
+
+    /// Adds or replaces reference data: `policy_no in policies`. A field of that name comes first.
+    pub fn declare_lookup(&mut self, table: Arc<Table>) {
+        self.lookups.insert(table.name().to_owned(), table);
     }
 }
 
@@ -171,6 +182,9 @@ pub enum RuleFailure {
     /// An operation pairs the items of two lists that are not equally long.
     #[error("the two lists are not equally long")]
     ListsDiffer,
+    /// It asks a look-up that has no answer now.
+    #[error(transparent)]
+    Unread(#[from] Unread),
 }
 
 /// Where a rule's names get their values.

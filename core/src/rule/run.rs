@@ -53,6 +53,9 @@ impl<'a> Run<'a, '_> {
                 pairs(left, right, &|left, right| self.arithmetic(*operation, left, right))
             }
             Code::In { negated, sides } => self.is_in(*negated, &sides.0, &sides.1),
+            Code::Lookup { negated, needle, table } => each(self.value(needle)?, |it| {
+                Ok(table.has(&it)?.map_or(Operand::Missing, |is_in| Operand::Bool(is_in != *negated)))
+            }),
             Code::Contains { all, text, words } => each(self.value(text)?, |it| {
                 let Operand::Text(text) = it else { return Ok(Operand::Missing) };
                 Ok(Operand::Bool(if *all { words.all_in(&text) } else { words.any_in(&text) }))

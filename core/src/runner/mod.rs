@@ -89,7 +89,7 @@ impl Runner {
     /// Starts the runner: sources are read, jobs of the store are finished and results handed back in the background.
     /// Must be called inside a tokio runtime.
     pub fn start(parts: Parts) -> Arc<Self> {
-        let Parts { flows, store, sources, returners, mut deliver, settings } = parts;
+        let Parts { flows, store, sources, returners, mut deliver, lookups, settings } = parts;
         let (tasks, wakes) = (Arc::<Tasks>::default(), Arc::<Wakes>::default());
         deliver.resize(flows.len(), None);
         let serve = |(flow, deliver): (&Arc<Flow>, _)| {
@@ -114,6 +114,16 @@ impl Runner {
             tasks,
         });
         runner.begin(has_returners);
+        for feed in lookups {
+            let tasks = Arc::clone(&runner.tasks);
+            runner.tasks.keep("a look-up", move || {
+                let (feed, tasks) = (Arc::clone(&feed), Arc::clone(&tasks));
+                // Cancel-safe: a reading that is given up leaves the keys as they are.
+                async move {
+                    tokio::select! { () = feed.refresh_forever() => {}, () = tasks.draining() => {} }
+                }
+            });
+        }
         runner
     }
 

@@ -7,6 +7,7 @@ use crate::{
     document::Document,
     flow::Flow,
     job::{JobId, Place, Reply, ReturnAddress},
+    lookup::Feed,
     ports::{Extraction, JobStore, Returner, Source},
 };
 
@@ -22,6 +23,8 @@ pub struct Parts {
     pub returners: Vec<Arc<dyn Returner>>,
     /// Where the results of each flow go that has a `deliver` of its own, by the flow's position.
     pub deliver: Vec<Option<Place>>,
+    /// Reference data that is read again and again.
+    pub lookups: Vec<Arc<Feed>>,
     /// What an operator sets.
     pub settings: RunnerSettings,
 }
@@ -30,7 +33,8 @@ impl Parts {
     /// Flows that are only called.
     pub fn called(flows: Vec<Arc<Flow>>, store: Option<Arc<dyn JobStore>>) -> Self {
         let (sources, returners, deliver) = (Vec::new(), Vec::new(), Vec::new());
-        Self { flows, store, sources, returners, deliver, settings: RunnerSettings::default() }
+        let settings = RunnerSettings::default();
+        Self { flows, store, sources, returners, deliver, lookups: Vec::new(), settings }
     }
 }
 

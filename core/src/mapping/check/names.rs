@@ -6,7 +6,10 @@ use super::super::{
     diagnostic::{Diagnostic, Diagnostics, shown},
     syntax::Node,
 };
-use crate::rule::{Root, Rule, Scope, Slot, Type};
+use crate::{
+    lookup::Table,
+    rule::{Root, Rule, Scope, Slot, Type},
+};
 
 /// What is known of a field for rules. Its position in the list is its slot.
 #[derive(Debug, Clone)]
@@ -45,6 +48,12 @@ impl Names {
     pub fn declare_doubtful(&mut self, name: &str) {
         self.declare_one(name, Type::List(Box::new(Type::Text)), Root::Records);
         self.doubtful.insert(name.to_owned());
+    }
+
+    /// Declares reference data for `in`.
+    #[allow(dead_code, reason = "for the check of `lookups`")]
+    pub fn declare_lookup(&mut self, table: Arc<Table>) {
+        self.scope.declare_lookup(table);
     }
 
     /// Declares a field and, for a list, its items' fields.
