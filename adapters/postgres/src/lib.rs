@@ -7,6 +7,7 @@
 //! server, ends with a fault that may be retried.
 
 mod alarm;
+mod cell;
 mod change;
 mod connection;
 mod error;
@@ -54,6 +55,8 @@ use crate::{
     worker::{Health, Shared},
 };
 
+#[doc(hidden)]
+pub use cell::probe;
 pub use error::{StoreError, Trouble as Cause};
 pub use settings::{Password, Settings, Tls};
 
