@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod rabbitmq;
 pub mod scripted_channel;
 pub mod scripted_model;
+pub mod tds;
 
 pub use memory_store::MemoryStore;
 pub use scripted_channel::ScriptedChannel;
