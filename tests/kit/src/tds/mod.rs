@@ -19,18 +19,21 @@ mod script;
 mod session;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wire;
 
 use std::{
     collections::HashMap,
     io,
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
+use self::tls::Identity;
 pub use self::{
     answer::Answer,
     column::{Column, LATIN1, Type, Value},
@@ -44,6 +47,10 @@ pub enum Encryption {
     /// It can not: the client has to do without (tiberius: `EncryptionLevel::NotSupported`).
     #[default]
     NotSupported,
+    /// The login alone is encrypted, unless the client wants more: a server as it is installed.
+    Login,
+    /// Everything is (`Force Encryption`).
+    Required,
 }
 
 /// How a server behaves before its handler is asked.
@@ -96,6 +103,7 @@ pub struct TdsServer {
 struct Shared {
     handler: Box<dyn Handler>,
     options: Options,
+    identity: Option<Identity>,
     requests: Mutex<Vec<Request>>,
     logins: Mutex<Vec<Login>>,
     faults: Mutex<Vec<String>>,
@@ -116,8 +124,10 @@ impl TdsServer {
     pub fn with(options: Options, handler: impl Handler) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
+        let identity = (options.encryption != Encryption::NotSupported).then(Identity::make).transpose()?;
         let shared = Arc::new(Shared {
             handler: Box::new(handler),
+            identity,
             options,
             requests: Mutex::default(),
             logins: Mutex::default(),
@@ -156,6 +166,11 @@ impl TdsServer {
     /// What `VESTIBULE_TDS_URL` would be for it.
     pub fn url(&self) -> String {
         format!("sqlserver://sa:secret@{}/master", self.address)
+    }
+
+    /// The certificate of the authority that signed the server's own, for `localhost`; none without encryption.
+    pub fn authority(&self) -> Option<PathBuf> {
+        self.shared.identity.as_ref().map(Identity::authority)
     }
 
     /// Every request so far, in the order in which they were read.

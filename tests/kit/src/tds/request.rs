@@ -76,11 +76,9 @@ impl Request {
 }
 
 impl Login {
-    pub(super) fn parse(payload: &[u8]) -> io::Result<(Self, u32)> {
+    pub(super) fn parse(payload: &[u8]) -> io::Result<Self> {
         let mut fixed = Reader::new(payload);
-        fixed.take(8)?;
-        let packet = fixed.u32()?;
-        fixed.take(14)?;
+        fixed.take(26)?;
         let read_only = fixed.u8()? & 0x20 != 0;
         fixed.take(9)?;
         let mut field = || -> io::Result<&[u8]> {
@@ -99,10 +97,7 @@ impl Login {
         let _language = field()?;
         let database = text(field()?);
         let password = text(&hidden);
-        Ok((
-            Self { user, password, database, application, host, server, read_only, encrypted: false },
-            packet,
-        ))
+        Ok(Self { user, password, database, application, host, server, read_only, encrypted: false })
     }
 }
 

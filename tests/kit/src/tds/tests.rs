@@ -353,3 +353,46 @@ async fn a_procedure_returns_its_output_and_a_route_sends_on() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn what_is_encrypted_is_agreed_before_the_login() {
+    let _: Result<(), _> = rustls::crypto::ring::default_provider().install_default();
+    use EncryptionLevel::{NotSupported, Off, On, Required};
+    for (server_says, client_says, encrypted) in [
+        (Encryption::Login, NotSupported, false),
+        (Encryption::Login, Off, true),
+        (Encryption::Login, On, true),
+        (Encryption::Login, Required, true),
+        (Encryption::Required, Off, true),
+        (Encryption::Required, Required, true),
+    ] {
+        let options = Options { encryption: server_says, ..Options::default() };
+        let rows = |_: &Request| {
+            let rows = (0..500).map(|it| [it.into(), "x".repeat(100).into()]);
+            vec![Answer::rows([Column::new("id", Type::Int), Column::new("s", Type::NVarChar(100))], rows)]
+        };
+        let server = TdsServer::with(options, rows).unwrap();
+        let mut config = config(&server);
+        config.encryption(client_says);
+        config.host("localhost");
+        let mut verified = Config::new();
+        verified.host("localhost");
+        verified.port(server.port());
+        verified.authentication(AuthMethod::sql_server("sa", "secret"));
+        verified.encryption(client_says);
+        verified.trust_cert_ca(server.authority().unwrap().display().to_string());
+        for config in [config, verified] {
+            let socket = TcpStream::connect(server.address()).await.unwrap();
+            let mut client = Client::connect(config, socket.compat_write()).await.unwrap();
+            for _ in 0..2 {
+                let rows = client.query("SELECT 1", &[&1]).await.unwrap().into_first_result().await.unwrap();
+                assert_eq!(rows.len(), 500, "{server_says:?} {client_says:?}");
+            }
+        }
+        assert!(
+            server.logins().iter().all(|it| it.encrypted == encrypted),
+            "{server_says:?} {client_says:?}"
+        );
+        assert_eq!(server.faults(), [] as [String; 0]);
+    }
+}
