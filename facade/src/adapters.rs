@@ -29,7 +29,7 @@ pub fn registry(longest: usize) -> Registry {
         ],
         frontends: vec![Arc::new(vestibule_soap::SoapFrontend::with_limits(xml))],
         models: vec![Arc::new(vestibule_model_rules::Rules), Arc::new(vestibule_model_http::OpenAi::new())],
-        connections: vec![Arc::new(vestibule_amqp::Amqp)],
+        connections: vec![Arc::new(vestibule_amqp::Amqp), Arc::new(vestibule_postgres::Postgres)],
         hooks: vec![Arc::new(vestibule_webhook::Webhook)],
         ..Registry::default()
     }
@@ -69,7 +69,7 @@ const CHANNEL_CODES: [(&str, &str, &str); 2] = [
 /// Codes of adapters, with what each means and how to mend it.
 pub fn codes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     let models = vestibule_model_rules::CODES.into_iter().chain(vestibule_model_http::CODES);
-    CHANNEL_CODES.into_iter().chain(models).chain(vestibule_amqp::CODES)
+    CHANNEL_CODES.into_iter().chain(models).chain(vestibule_amqp::CODES).chain(vestibule_postgres::CODES)
 }
 
 /// Where a mapping's `deliver: webhook` goes. Problems are reported at the channel's span.

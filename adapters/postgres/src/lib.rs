@@ -10,6 +10,8 @@ mod alarm;
 mod cell;
 mod change;
 mod connection;
+#[allow(dead_code, unused_imports)] // Until every way of capture is there.
+mod database;
 mod error;
 mod queue;
 mod read;
@@ -57,6 +59,7 @@ use crate::{
 
 #[doc(hidden)]
 pub use cell::probe;
+pub use database::{CODES, Postgres};
 pub use error::{StoreError, Trouble as Cause};
 pub use settings::{Password, Settings, Tls};
 

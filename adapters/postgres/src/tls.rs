@@ -16,25 +16,29 @@ use crate::{
 
 /// The rules for this store's connections.
 pub(crate) fn client(settings: &Settings, authorities: Option<&[u8]>) -> Result<ClientConfig, StoreError> {
+    if settings.tls == Tls::Verify && authorities.is_none() {
+        let text = "to check the certificate of PostgreSQL, `ca` names a file with those of its authorities";
+        return Err(StoreError::Setting(text.into()));
+    }
+    rules(settings.tls, authorities)
+        .map_err(|source| StoreError::Authorities { path: settings.ca.clone().unwrap_or_default(), source })
+}
+
+/// The rules of one way of encryption. `authorities`: their certificates, without which nobody's can be verified.
+pub(crate) fn rules(
+    tls: Tls,
+    authorities: Option<&[u8]>,
+) -> Result<ClientConfig, Box<dyn std::error::Error + Send + Sync>> {
     let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| StoreError::Setting(error.to_string()))?;
-    match settings.tls {
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    match tls {
         Tls::Off | Tls::Require => {
             let anyone = Arc::new(Anyone { provider });
             Ok(builder.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth())
         }
         Tls::Verify => {
-            let Some(pem) = authorities else {
-                let text =
-                    "to check the certificate of PostgreSQL, `ca` names a file with those of its authorities";
-                return Err(StoreError::Setting(text.into()));
-            };
-            let roots = roots(pem).map_err(|source| StoreError::Authorities {
-                path: settings.ca.clone().unwrap_or_default(),
-                source,
-            })?;
+            let roots = roots(authorities.unwrap_or_default())?;
             Ok(builder.with_root_certificates(roots).with_no_client_auth())
         }
     }

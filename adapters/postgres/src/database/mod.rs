@@ -1,0 +1,152 @@
+//! Databases of others as sources and sinks: `connections: { orders_db: { postgres: … } }`.
+//!
+//! Nothing of a DBA's is changed but by the SQL of [`crate::plan`], which is read first. Nothing here reconnects or
+//! spawns: a connection that is lost is an error, and the runner opens it anew.
+
+pub(crate) mod line;
+pub(crate) mod quantity;
+pub(crate) mod quote;
+pub(crate) mod receive;
+pub(crate) mod settings;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use vestibule_core::{
+    fault::{Fault, FaultCode, Recovery},
+    job::Place,
+    mapping::{
+        diagnostic::Diagnostics,
+        plan::{Channel, Mapping},
+    },
+    ports::{Connection, ConnectionKind, ConnectionRequest, Database, Parcel, Returner, Source},
+};
+
+pub(crate) use self::{
+    line::Line,
+    quote::Relation,
+    receive::{Capture, Overflow, Receive, Unchanged},
+    settings::Settings,
+};
+use crate::error::Trouble;
+
+/// Diagnostics of this adapter: code, meaning, remedy.
+pub const CODES: [(&str, &str, &str); 5] = [
+    (
+        "D101",
+        "the address of a database is not usable",
+        "write host, port, database and user; see docs/databases.md",
+    ),
+    (
+        "D102",
+        "there is no password for a database",
+        "name an environment variable that is set under `password`; leave it out where the server asks for none",
+    ),
+    (
+        "D103",
+        "the encryption of a database's connection is not settled",
+        "write `tls: verify` with a `ca`, `tls: require` or `tls: off`",
+    ),
+    ("D104", "a time of a database's connection is outside its limits", "write 1s to 10m"),
+    ("D105", "a table can not be used as the mapping asks", "see docs/databases.md for what each key takes"),
+];
+
+/// The word of `connections`, `receive` and `deliver`.
+pub(crate) const KIND: &str = "postgres";
+
+/// Connections to PostgreSQL: `connections: { orders_db: { postgres: … } }`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Postgres;
+
+impl ConnectionKind for Postgres {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn open(
+        &self,
+        request: ConnectionRequest<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<dyn Connection>> {
+        let settings = Arc::new(Settings::read(&request, diagnostics)?);
+        let returner = Arc::new(NotYet(format!("{KIND} {}", request.name)));
+        Some(Arc::new(Server { settings, returner }))
+    }
+}
+
+/// One connection of `vestibule.yaml`.
+struct Server {
+    settings: Arc<Settings>,
+    returner: Arc<dyn Returner>,
+}
+
+impl Connection for Server {
+    fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    fn source(
+        &self,
+        mapping: &Arc<Mapping>,
+        channel: &Channel,
+        _deliver: Option<&Place>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<dyn Source>> {
+        let receive = Receive::read(mapping, channel, diagnostics)?;
+        match receive.capture {
+            Capture::Trigger | Capture::Snapshot | Capture::Log => {
+                let title = format!("`capture: {}` is not there yet", receive.capture.word());
+                diagnostics.push("D105", &channel.span, title, "not yet");
+                None
+            }
+        }
+    }
+
+    fn place(&self, _: &Mapping, channel: &Channel, diagnostics: &mut Diagnostics) -> Option<Place> {
+        diagnostics.push("D105", &channel.span, "`deliver: postgres` is not there yet", "not yet");
+        None
+    }
+
+    fn returner(&self) -> Arc<dyn Returner> {
+        Arc::clone(&self.returner)
+    }
+
+    fn topology(&self, _: &Mapping, _: &Channel) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn database(&self) -> Option<Arc<dyn Database>> {
+        None
+    }
+}
+
+/// Stands where results will be written back.
+struct NotYet(String);
+
+impl Returner for NotYet {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn hand_back<'a>(&'a self, parcels: &'a [Parcel]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        let refused = |_| Err(Fault::new(FaultCode::Undeliverable, "write-back is not there yet"));
+        Box::pin(async move { parcels.iter().map(refused).collect() })
+    }
+}
+
+/// A fault of a database for the runner and for people. `place`: what was being done, without values: `trigger
+/// public.orders`. The text of [`Trouble`] speaks of names alone.
+pub(crate) fn fault(place: &str, trouble: Trouble) -> Fault {
+    let (code, recovery) = match &trouble {
+        Trouble::Connection(_) | Trouble::Slow(_) => (FaultCode::Unavailable, Recovery::Retry),
+        Trouble::Value(_) => (FaultCode::Internal, Recovery::GiveUp),
+        Trouble::Refused { state, .. } => match state.code().get(..2).unwrap_or_default() {
+            "08" | "25" | "40" | "53" | "55" | "57" | "58" => (FaultCode::Unavailable, Recovery::Retry),
+            _ => (FaultCode::Unavailable, Recovery::GiveUp),
+        },
+    };
+    Fault::new(code, format!("{place}: {trouble}")).recovery(recovery).because(trouble)
+}
