@@ -155,6 +155,11 @@ impl Flow {
         }
     }
 
+    /// Whether the mapping names an `order`.
+    pub fn orders(&self) -> bool {
+        !self.mapping.handling.order.is_empty()
+    }
+
     /// What the mapping's `order` makes of a document; `None` where it names no field, the document has several records,
     /// or one of the fields is absent.
     pub fn order_of(&self, extraction: &Extraction) -> Option<Arc<str>> {

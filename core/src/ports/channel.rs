@@ -89,7 +89,8 @@ pub trait Source: Send + Sync {
     /// `positions`: what the source keeps between its lives.
     fn open(&self, positions: Arc<dyn Positions>) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>>;
     /// True where the other side pays for every document that waits (a log that it must keep): then documents are
-    /// received and made durable also while the flow has no room to work on them.
+    /// received and made durable also while the flow has no room to work on them, up to a bound that the operator sets,
+    /// and settled as soon as they are durable: no work on one holds up the settlement of another.
     fn is_journaled(&self) -> bool {
         false
     }
@@ -100,7 +101,9 @@ pub trait Intake: Send {
     /// The next documents in their order: at least one, at most `most`. Cancel-safe: what was received and not handed
     /// over is handed over by the next call. `Err`: this intake is over, and must be opened anew.
     fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Received>, Fault>>;
-    /// Says what became of documents. Ends when the other side can not deliver them again because of us, or was told
+    /// Says what became of documents. Each one that was handed over is settled once, unless this intake is dropped first;
+    /// in any order, for what is worked on beside each other ends out of its order, and in groups that are not those of
+    /// [`Intake::next`]. Of a journaled source they come in the order in which they were handed over. Ends when the other side can not deliver them again because of us, or was told
     /// to. `Err`: this intake is over; some may be delivered again.
     fn settle(&mut self, settled: Vec<(Receipt, Settlement)>) -> BoxFuture<'_, Result<(), Fault>>;
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -74,6 +74,10 @@ pub struct SourceFigures {
     pub reconnects: u64,
     /// Documents received, those delivered again included.
     pub received: u64,
+    /// Why it can not go on before somebody does something, safe to show; `None`: it works, or is tried again soon.
+    pub stopped: Option<Arc<str>>,
+    /// It is open, and receives nothing because too many jobs are in the queue.
+    pub is_held: bool,
 }
 
 /// A histogram of durations.
@@ -187,6 +191,8 @@ impl Tally {
 #[derive(Default)]
 pub(super) struct Pulse {
     is_up: AtomicBool,
+    is_held: AtomicBool,
+    stopped: Mutex<Option<Arc<str>>>,
     pub opened: Count,
     pub received: Count,
 }
@@ -197,13 +203,24 @@ pub(super) struct Up<'a>(&'a Pulse);
 impl Drop for Up<'_> {
     fn drop(&mut self) {
         self.0.is_up.store(false, Ordering::Relaxed);
+        self.0.is_held.store(false, Ordering::Relaxed);
     }
 }
 
 impl Pulse {
     pub(super) fn up(&self) -> Up<'_> {
         self.is_up.store(true, Ordering::Relaxed);
+        self.stop(None);
         Up(self)
+    }
+
+    pub(super) fn stop(&self, why: Option<Arc<str>>) {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// True where that is a change.
+    pub(super) fn hold(&self, holds: bool) -> bool {
+        self.is_held.swap(holds, Ordering::Relaxed) != holds
     }
 
     pub(super) fn read(&self, name: &str, flow: &Arc<str>) -> SourceFigures {
@@ -213,6 +230,8 @@ impl Pulse {
             is_up: self.is_up.load(Ordering::Relaxed),
             reconnects: self.opened.get().saturating_sub(1),
             received: self.received.get(),
+            stopped: self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            is_held: self.is_held.load(Ordering::Relaxed),
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     Runner,
-    backoff::Doubling,
+    backoff::{Doubling, jittered},
     ending::cause,
     figures::Pulse,
     outbox::LONGEST,
@@ -25,7 +25,8 @@ use super::{
     work::{Work, conflict, read, submit},
 };
 use crate::{
-    document::Document,
+    change,
+    document::{Document, Hash},
     fault::{Fault, FaultCode, Recovery},
     flow::may_be_retried,
     job::{JobId, JobState, Lease, ReturnAddress, Start, Submission},
@@ -36,6 +37,8 @@ use crate::{
 const BATCH: usize = 256;
 /// Pauses between two tries to open a source.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// When a source is opened again that said that it can not go on.
+const STOPPED: Duration = Duration::from_secs(30);
 /// Pauses between two tries to store what was received.
 const RESUBMIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How often it is looked whether a flow that takes no work does so again.
@@ -46,10 +49,10 @@ const GOOD: Duration = Duration::from_secs(10);
 const BREATH: usize = 32;
 
 pub(super) type Settled = Vec<(Receipt, Settlement)>;
-type Accepting<'a> = Pin<Box<dyn Future<Output = Settled> + Send + 'a>>;
+pub(super) type Accepting<'a> = Pin<Box<dyn Future<Output = Settled> + Send + 'a>>;
 
 /// Why an open source is left.
-enum Left {
+pub(super) enum Left {
     /// The process takes nothing more.
     Closed,
     /// It does not work any more.
@@ -62,7 +65,7 @@ impl Runner {
         let Some((fed, pulse)) = self.sources.get(at) else { return };
         let Some(served) = self.served.get(fed.flow) else { return };
         let mut pauses = Doubling::new(REOPEN.0, REOPEN.1);
-        let mut is_known_down = false;
+        let mut said = Said::Nothing;
         loop {
             let began = tokio::time::Instant::now();
             // Cancel-safe: an intake that is not used is dropped, and what it received is delivered again.
@@ -74,10 +77,15 @@ impl Runner {
                 Ok(mut intake) => {
                     tracing::info!(source = fed.source.name(), flow = %served.name(), "a source is open");
                     pulse.opened.one();
-                    is_known_down = false;
                     let up = pulse.up();
-                    let left = self.drink(intake.as_mut(), served, pulse).await;
+                    let left = match self.store.as_ref().filter(|_| served.is_durable()) {
+                        Some(store) if fed.source.is_journaled() => {
+                            self.journal(intake.as_mut(), store, served, pulse).await
+                        }
+                        store => self.drink(intake.as_mut(), store, served, pulse).await,
+                    };
                     drop(up);
+                    said.was_open(began.elapsed() >= GOOD);
                     if began.elapsed() >= GOOD {
                         pauses.reset();
                     }
@@ -88,19 +96,24 @@ impl Runner {
                 }
                 Err(fault) => fault,
             };
-            if !std::mem::replace(&mut is_known_down, true) {
-                let source = fed.source.name();
-                tracing::warn!(source, flow = %served.name(), %fault, cause = cause(&fault), "a source is down; it is opened again");
-            }
+            said.say(fed.source.name(), served.name(), &fault);
+            let is_stopped = fault.recovery == Recovery::GiveUp;
+            pulse.stop(is_stopped.then(|| fault.to_string().into()));
+            let pause = if is_stopped { jittered(STOPPED) } else { pauses.pause() };
             // Cancel-safe: both only wait.
-            tokio::select! { () = sleep(pauses.pause()) => {}, () = self.tasks.closed() => return }
+            tokio::select! { () = sleep(pause) => {}, () = self.tasks.closed() => return }
         }
     }
 
     /// Takes documents from an open source. While one batch is made durable, the next is received; batches are stored in
     /// their order.
-    async fn drink(self: &Arc<Self>, intake: &mut dyn Intake, served: &Arc<Served>, pulse: &Pulse) -> Left {
-        let store = self.store.clone().filter(|_| served.is_durable());
+    async fn drink(
+        self: &Arc<Self>,
+        intake: &mut dyn Intake,
+        store: Option<&Arc<dyn JobStore>>,
+        served: &Arc<Served>,
+        pulse: &Pulse,
+    ) -> Left {
         let (sender, mut settled) = mpsc::channel::<(Receipt, Settlement)>(BATCH);
         let mut accepting: Option<Accepting<'_>> = None;
         let mut waiting: Option<Vec<Received>> = None;
@@ -111,8 +124,8 @@ impl Runner {
                 && let Some(batch) = waiting.take()
             {
                 pending = batch.len();
-                accepting = Some(match &store {
-                    Some(store) => Box::pin(self.accept(store, served, batch)),
+                accepting = Some(match store {
+                    Some(store) => Box::pin(self.accept(store, served, batch, usize::MAX)),
                     None => Box::pin(self.start_unkept(served, batch, &sender)),
                 });
             }
@@ -149,17 +162,18 @@ impl Runner {
         }
     }
 
-    /// Makes documents durable, in their order, and begins to work on them. A document that can not be stored now stays
+    /// Makes documents durable, in their order, and begins to work on the first `now`; the others wait in the store. A document that can not be stored now stays
     /// unsettled until it can be.
-    async fn accept(
+    pub(super) async fn accept(
         self: &Arc<Self>,
         store: &Arc<dyn JobStore>,
         served: &Arc<Served>,
         batch: Vec<Received>,
+        now: usize,
     ) -> Settled {
         let mut ones = Vec::with_capacity(batch.len());
         for (at, received) in batch.into_iter().enumerate() {
-            ones.push(self.arrive(served, received));
+            ones.push(self.arrive(served, received, if at < now { Start::Now } else { Start::Later }));
             if at % BREATH == BREATH - 1 {
                 tokio::task::yield_now().await;
             }
@@ -180,16 +194,26 @@ impl Runner {
         settled.into_iter().map(|(_, one)| one).collect()
     }
 
-    fn arrive(&self, served: &Arc<Served>, received: Received) -> Arrived {
+    fn arrive(&self, served: &Arc<Served>, received: Received, start: Start) -> Arrived {
         let Received { document, return_to, receipt, .. } = received;
-        let (extraction, mut defect) = match read(&served.flow, &document) {
-            Ok(extraction) => (extraction, None),
-            Err(fault) => (Extraction::default(), Some(fault)),
+        let event = name_of_event(&document);
+        // What waits is read when it is claimed: here that would only slow its source down.
+        let waits_unread = start == Start::Later && event.is_some() && !served.flow.orders();
+        let (extraction, mut defect) = if waits_unread {
+            (Extraction::default(), None)
+        } else {
+            match read(&served.flow, &document) {
+                Ok(extraction) => (extraction, None),
+                Err(fault) => (Extraction::default(), Some(fault)),
+            }
         };
         let id = JobId::fresh();
-        let of = |extraction: Extraction| {
+        let of = |mut extraction: Extraction| {
             let mut document = document.clone();
-            served.flow.prefer_own_key(&mut document, &extraction);
+            match event {
+                Some(name) => extraction.payload = Some(name),
+                None => served.flow.prefer_own_key(&mut document, &extraction),
+            }
             Work::received(served, document, extraction, return_to.clone())
         };
         // Key and order are made of what was read: one document that breaks them must not stop its source.
@@ -204,7 +228,8 @@ impl Runner {
             // What was not read has no order and no key of its own.
             (work.order, work.own_key) = (None, None);
         }
-        Arrived { id, work, defect, receipt, working: self.under_way.begin(id) }
+        let working = (start == Start::Now).then(|| self.under_way.begin(id));
+        Arrived { id, work, defect, receipt, start, working }
     }
 
     /// `None`: the process ends before the store took them.
@@ -216,7 +241,7 @@ impl Runner {
         let mut pauses = Doubling::new(RESUBMIT.0, RESUBMIT.1);
         let mut is_known = false;
         loop {
-            let jobs = ones.iter().map(|it| it.work.job(it.id, Start::Now)).collect();
+            let jobs = ones.iter().map(|it| it.work.job(it.id, it.start)).collect();
             match store.submit_all(jobs).await {
                 Ok(submissions) => return Some(submissions),
                 Err(fault) if !std::mem::replace(&mut is_known, true) => {
@@ -256,6 +281,7 @@ impl Runner {
                 tally.conflicts.one();
                 one.defect = Some(conflict(other));
                 (one.work.document.key, one.work.own_key, one.work.order) = (None, None, None);
+                one.start = Start::Now;
                 let lease = self.insist(store, &one).await?;
                 let Some(lease) = lease else { return Some((one.receipt, Settlement::Accepted)) };
                 Some((one.begin(self, store, lease), Settlement::Accepted))
@@ -280,7 +306,7 @@ impl Runner {
         if matches!(submission, Ok(Submission::Known(_) | Submission::Conflict(_)))
             && one.work.own_key.is_some()
         {
-            submission = submit(store.as_ref(), one.id, Start::Now, &mut one.work).await;
+            submission = submit(store.as_ref(), one.id, one.start, &mut one.work).await;
         }
         loop {
             match &submission {
@@ -297,7 +323,7 @@ impl Runner {
             }
             // Cancel-safe: both only wait.
             tokio::select! { () = sleep(pauses.pause()) => {}, () = self.tasks.draining() => return None }
-            submission = submit(store.as_ref(), one.id, Start::Now, &mut one.work).await;
+            submission = submit(store.as_ref(), one.id, one.start, &mut one.work).await;
         }
     }
 
@@ -306,7 +332,7 @@ impl Runner {
     async fn insist(&self, store: &Arc<dyn JobStore>, one: &Arrived) -> Option<Option<Lease>> {
         let mut pauses = Doubling::new(RESUBMIT.0, RESUBMIT.1);
         loop {
-            match store.submit(one.work.job(one.id, Start::Now)).await {
+            match store.submit(one.work.job(one.id, one.start)).await {
                 Ok(Submission::Accepted(lease)) => return Some(Some(lease)),
                 Ok(_) => return Some(None),
                 Err(fault) if !may_be_retried(&fault) && matches!(store.find(one.id).await, Ok(Some(_))) => {
@@ -327,13 +353,16 @@ struct Arrived {
     /// Why there is nothing to work on.
     defect: Option<Fault>,
     receipt: Receipt,
-    working: Working,
+    start: Start,
+    /// `None`: it waits in the store.
+    working: Option<Working>,
 }
 
 impl Arrived {
     /// It is durable: the work on it begins, or ends where there is none.
     fn begin(self, runner: &Arc<Runner>, store: &Arc<dyn JobStore>, lease: Lease) -> Receipt {
-        let Self { id, work, defect, receipt, working } = self;
+        let Self { id, work, defect, receipt, working, .. } = self;
+        let working = working.unwrap_or_else(|| runner.under_way.begin(id));
         let (runner, store) = (Arc::clone(runner), Arc::clone(store));
         let tasks = Arc::clone(&runner.tasks);
         let Some(fault) = defect else {
@@ -349,6 +378,51 @@ impl Arrived {
             drop(working);
         });
         receipt
+    }
+}
+
+/// The hash of a change's key. It names one event of a database for ever: what comes again under it is the same event,
+/// also where a part of it was read anew and is another one now; and two events of one row are two documents, whatever
+/// business key the mapping makes of them.
+fn name_of_event(document: &Document) -> Option<Hash> {
+    let key = document.key.as_ref().filter(|_| &*document.media_type == change::MEDIA_TYPE)?;
+    Some(Hash::of(key.as_str().as_bytes()))
+}
+
+/// What was said of a source that is not open.
+#[derive(PartialEq)]
+enum Said {
+    Nothing,
+    Down,
+    /// Why it stopped.
+    Stopped(String),
+}
+
+impl Said {
+    /// One that stops again right after it was opened is not worth a word each time.
+    fn was_open(&mut self, long: bool) {
+        if long || !matches!(self, Self::Stopped(_)) {
+            *self = Self::Nothing;
+        }
+    }
+
+    fn say(&mut self, source: &str, flow: &Arc<str>, fault: &Fault) {
+        let now = match fault.recovery {
+            Recovery::GiveUp => Self::Stopped(fault.to_string()),
+            Recovery::Retry | Recovery::RetryAfter(_) | Recovery::FailOver => Self::Down,
+        };
+        if *self == now {
+            return;
+        }
+        match now {
+            Self::Stopped(_) => {
+                tracing::error!(source, %flow, %fault, cause = cause(fault), "a source has stopped: somebody must see to it");
+            }
+            _ => {
+                tracing::warn!(source, %flow, %fault, cause = cause(fault), "a source is down; it is opened again");
+            }
+        }
+        *self = now;
     }
 }
 
@@ -378,7 +452,7 @@ impl Positions for StorePositions {
 }
 
 /// What was accepted, once it is; for ever where there is nothing to accept.
-async fn poll(accepting: &mut Option<Accepting<'_>>) -> Settled {
+pub(super) async fn poll(accepting: &mut Option<Accepting<'_>>) -> Settled {
     match accepting {
         Some(accepting) => accepting.await,
         None => pending().await,

@@ -9,6 +9,7 @@ mod claiming;
 mod ending;
 mod figures;
 mod intake;
+mod journal;
 mod lanes;
 mod outbox;
 mod parts;

@@ -92,6 +92,11 @@ impl Served {
         self.backlog.store(queued, Ordering::Relaxed);
     }
 
+    /// Jobs in the queue, as far as this process knows: some seconds old.
+    pub(super) fn backlog(&self) -> u64 {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
     pub(super) fn queued_one(&self) {
         self.backlog.fetch_add(1, Ordering::Relaxed);
     }

@@ -10,6 +10,9 @@ pub struct RunnerSettings {
     /// Most documents of one flow that are worked on at once, where its mapping has no `concurrency`; and most callers
     /// of a flow that wait for their turn.
     pub most_calls: usize,
+    /// From so many jobs of a flow in the queue on, its journaled sources wait. What waits then stays with the other side,
+    /// which pays for it.
+    pub most_queued: u64,
     /// How long finished work is kept; flows without an entry: for ever.
     pub retention: Vec<Retention>,
     /// When somebody must look; flows without an entry: never.
@@ -23,7 +26,13 @@ pub type Alarm = Arc<dyn Fn(Alert) -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Default for RunnerSettings {
     fn default() -> Self {
-        Self { most_calls: 1024, retention: Vec::new(), thresholds: Vec::new(), alarm: None }
+        Self {
+            most_calls: 1024,
+            most_queued: 1_000_000,
+            retention: Vec::new(),
+            thresholds: Vec::new(),
+            alarm: None,
+        }
     }
 }
 
@@ -31,6 +40,7 @@ impl fmt::Debug for RunnerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunnerSettings")
             .field("most_calls", &self.most_calls)
+            .field("most_queued", &self.most_queued)
             .field("retention", &self.retention)
             .field("thresholds", &self.thresholds)
             .finish_non_exhaustive()

@@ -27,11 +27,18 @@ pub struct Message {
     pub text: String,
     pub return_to: Option<ReturnAddress>,
     pub redelivered: u32,
+    pub media_type: &'static str,
 }
 
 impl Message {
     pub fn new(key: &str, text: &str) -> Self {
-        Self { key: Some(key.into()), text: text.into(), return_to: None, redelivered: 0 }
+        let (key, text) = (Some(key.into()), text.into());
+        Self { key, text, return_to: None, redelivered: 0, media_type: "text/xml" }
+    }
+
+    /// The same as a change of a row.
+    pub fn event(self) -> Self {
+        Self { media_type: vestibule_core::change::MEDIA_TYPE, ..self }
     }
 
     pub fn to(self, address: ReturnAddress) -> Self {
@@ -51,6 +58,11 @@ pub struct Queue {
     /// So many tries to open it fail.
     pub refusals: AtomicUsize,
     pub opened: AtomicUsize,
+    /// So many tries to open it say that somebody must see to it.
+    pub stops: AtomicUsize,
+    /// How often somebody tried to open it.
+    pub tries: AtomicUsize,
+    pub is_journaled: AtomicBool,
     /// So many tries to receive panic.
     pub panics: AtomicUsize,
     next: AtomicUsize,
@@ -111,7 +123,7 @@ impl Queue {
             let tag = self.next.fetch_add(1, Ordering::SeqCst) as u64;
             let key = message.key.as_deref().and_then(IdempotencyKey::new);
             received.push(Received {
-                document: Document { key, ..document(&message.text) },
+                document: Document { key, media_type: message.media_type.into(), ..document(&message.text) },
                 return_to: message.return_to.clone(),
                 redelivered: message.redelivered,
                 receipt: Receipt(tag),
@@ -129,11 +141,20 @@ impl Source for Feed {
     fn name(&self) -> &str {
         "fake queue"
     }
+    fn is_journaled(&self) -> bool {
+        self.0.is_journaled.load(Ordering::SeqCst)
+    }
     fn open(
         &self,
         _: Arc<dyn vestibule_core::ports::Positions>,
     ) -> BoxFuture<'_, Result<Box<dyn Intake>, Fault>> {
         Box::pin(async move {
+            self.0.tries.fetch_add(1, Ordering::SeqCst);
+            let stops = self.0.stops.load(Ordering::SeqCst);
+            if stops > 0 {
+                self.0.stops.store(stops - 1, Ordering::SeqCst);
+                return Err(Fault::new(FaultCode::Unavailable, "the slot is lost"));
+            }
             let left = self.0.refusals.load(Ordering::SeqCst);
             if left > 0 {
                 self.0.refusals.store(left - 1, Ordering::SeqCst);

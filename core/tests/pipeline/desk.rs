@@ -62,7 +62,7 @@ impl Format for Small {
         "xml"
     }
     fn reads(&self, media_type: &str) -> bool {
-        media_type == "text/xml"
+        ["text/xml", vestibule_core::change::MEDIA_TYPE].contains(&media_type)
     }
     fn media_type(&self) -> &'static str {
         "text/plain"

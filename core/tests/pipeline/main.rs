@@ -17,6 +17,7 @@ mod delivery;
 mod desk;
 mod documents;
 mod fields;
+mod journal;
 mod lanes;
 mod masking;
 mod outages;

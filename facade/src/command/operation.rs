@@ -69,7 +69,9 @@ impl Operation {
 }
 
 fn settings(config: &Config, house: &House) -> RunnerSettings {
-    let mut settings = RunnerSettings { most_calls: config.limits.calls, ..RunnerSettings::default() };
+    let most_queued = u64::try_from(config.limits.queued).unwrap_or(u64::MAX);
+    let mut settings =
+        RunnerSettings { most_calls: config.limits.calls, most_queued, ..RunnerSettings::default() };
     for flow in house.flows.iter().map(|it| &it.mapping.name) {
         let kept = config.retention.of(flow);
         if kept != Default::default() {

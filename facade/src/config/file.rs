@@ -224,6 +224,9 @@ pub struct LimitsFile {
     pub connections: Option<u32>,
     /// Most calls worked on at once: `1024`. More are refused, never queued without end.
     pub calls: Option<u32>,
+    /// From so many jobs of a flow in the queue on, logs of databases are not read for it: `1000000`. Until then what they
+    /// have is taken into the store, whether there is room to work on it or not.
+    pub queued: Option<u32>,
     /// Longest time for work under way when the process is told to end: `25s`.
     pub drain: Option<String>,
 }

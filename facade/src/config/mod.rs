@@ -116,6 +116,8 @@ pub struct Limits {
     pub connections: usize,
     /// Most calls at once.
     pub calls: usize,
+    /// From so many jobs of a flow in the queue on, its journaled sources wait.
+    pub queued: usize,
     /// Longest time to drain.
     pub drain: Duration,
 }
@@ -129,6 +131,7 @@ impl Default for Limits {
             header: Duration::from_secs(30),
             connections: 1024,
             calls: 1024,
+            queued: 1_000_000,
             drain: Duration::from_secs(25),
         }
     }
@@ -398,13 +401,15 @@ fn read_limits(root: &Node, file: &LimitsFile, diagnostics: &mut Diagnostics) ->
             }
         }
     }
-    for (key, number, place) in
-        [("connections", file.connections, &mut limits.connections), ("calls", file.calls, &mut limits.calls)]
-    {
+    for (key, number, place, most) in [
+        ("connections", file.connections, &mut limits.connections, MOST_AT_ONCE),
+        ("calls", file.calls, &mut limits.calls, MOST_AT_ONCE),
+        ("queued", file.queued, &mut limits.queued, MOST_QUEUED),
+    ] {
         if let Some(number) = number {
             match usize::try_from(number) {
-                Ok(number @ 1..=MOST_AT_ONCE) => *place = number,
-                _ => wrong(key, "a number from 1 to 100000"),
+                Ok(number) if (1..=most).contains(&number) => *place = number,
+                _ => wrong(key, &format!("a number from 1 to {most}")),
             }
         }
     }
@@ -413,6 +418,7 @@ fn read_limits(root: &Node, file: &LimitsFile, diagnostics: &mut Diagnostics) ->
 
 const MOST_BODY: usize = 1 << 30;
 const MOST_AT_ONCE: usize = 100_000;
+const MOST_QUEUED: usize = 1_000_000_000;
 
 #[cfg(test)]
 mod tests;

@@ -62,7 +62,7 @@ routes:
   triage: [desk, spare]
   simple: desk
   block: { models: [spare] }
-limits: { body: 1MiB, in_flight: 8MiB, read: 5s, header: 500ms, connections: 10, calls: 20, drain: 1m }
+limits: { body: 1MiB, in_flight: 8MiB, read: 5s, header: 500ms, connections: 10, calls: 20, queued: 30000, drain: 1m }
 log: json
 ";
     let (config, diagnostics) = read(text);
@@ -82,6 +82,7 @@ log: json
         header: Duration::from_millis(500),
         connections: 10,
         calls: 20,
+        queued: 30_000,
         drain: Duration::from_secs(60),
     };
     assert_eq!(config.limits, expected);

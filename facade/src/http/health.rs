@@ -78,7 +78,15 @@ async fn warnings(store: &dyn JobStore) -> Vec<Value> {
 }
 
 fn source(source: &SourceFigures) -> Value {
-    json!({ "name": source.name, "flow": &*source.flow, "up": source.is_up, "reconnects": source.reconnects })
+    let mut said = json!({ "name": source.name, "flow": &*source.flow, "up": source.is_up, "reconnects": source.reconnects });
+    let more = [
+        ("stopped", source.stopped.as_deref().map(Value::from)),
+        ("held", source.is_held.then_some(Value::Bool(true))),
+    ];
+    if let Some(said) = said.as_object_mut() {
+        said.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    }
+    said
 }
 
 fn waiting(census: &Census) -> Value {

@@ -176,6 +176,16 @@ impl Snapshot {
             self.figures.sources.iter().map(move |it| (labels(it), read(it)))
         };
         out.gauges("vestibule_source_up", "1 while the source is open", each(|it| u64::from(it.is_up)))?;
+        out.gauges(
+            "vestibule_source_stopped",
+            "1 while the source can not go on before somebody does something",
+            each(|it| u64::from(it.stopped.is_some())),
+        )?;
+        out.gauges(
+            "vestibule_source_held",
+            "1 while the source is not read because too many jobs are in the queue",
+            each(|it| u64::from(it.is_held)),
+        )?;
         out.counters(
             "vestibule_source_reconnects",
             "How often it was opened again",
@@ -271,6 +281,7 @@ mod tests {
             is_up: true,
             reconnects: 1,
             received: 9,
+            ..SourceFigures::default()
         };
         let now = Timestamp::from_second(1_000).unwrap();
         let census = Census {

@@ -139,6 +139,7 @@ fn small() -> Limits {
         header: Duration::from_millis(500),
         connections: 4,
         calls: 4,
+        queued: 1_000_000,
         drain: Duration::from_secs(5),
     }
 }
