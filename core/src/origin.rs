@@ -1,6 +1,6 @@
 //! Where a value was read.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// Line and column, both from 1, of a byte of this text; the column counts characters.
 pub fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
@@ -21,6 +21,15 @@ pub enum Origin {
         address: Box<str>,
         /// Line in the document as received, from 1; 0 where it is not known (a node that is absent).
         line: u32,
+    },
+    /// A column of a row of a database, or a place inside of it.
+    Column {
+        /// Address in the row: `STATUS`, `before STATUS`, `DOC/customer/name`, `TAGS(2)`.
+        address: Box<str>,
+        /// The table with its schema: `public.orders`.
+        table: Arc<str>,
+        /// Where the change stands among all changes: an LSN, a version, a number.
+        position: Arc<str>,
     },
     /// The mapping's `default`.
     Default,
@@ -58,7 +67,7 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Node { address, .. } => f.write_str(address),
+            Self::Node { address, .. } | Self::Column { address, .. } => f.write_str(address),
             Self::Default => f.write_str("default"),
             Self::Constant => f.write_str("value"),
             Self::Computed => f.write_str("compute"),
@@ -81,6 +90,7 @@ mod tests {
             (node("/Order/Line(2)/@no"), Some("/Order/Line[2]/@no")),
             (node("/"), Some("/")),
             (node("meta received"), None),
+            (Origin::Column { address: "TAGS(2)".into(), table: "t".into(), position: "0/1".into() }, None),
             (Origin::Computed, None),
             (Origin::Default, None),
             (Origin::Constant, None),

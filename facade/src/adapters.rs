@@ -5,6 +5,7 @@ use std::{error::Error, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use vestibule_core::{
+    change::ChangeFormat,
     fault::Fault,
     job::Place,
     mapping::{diagnostic::Diagnostics, plan::Channel},
@@ -22,8 +23,12 @@ pub fn registry(longest: usize) -> Registry {
     let xml = vestibule_soap::xml::Limits { bytes, text_bytes: bytes, ..xml };
     let json = vestibule_json::Limits::default();
     let json = vestibule_json::Limits { bytes: json.bytes.max(longest), ..json };
+    let change = vestibule_core::change::Limits::default();
+    let change = vestibule_core::change::Limits { bytes: change.bytes.max(longest), ..change };
     Registry {
         formats: vec![
+            // Before JSON: its media type ends in `+json`.
+            Arc::new(ChangeFormat::with_limits(change)),
             Arc::new(vestibule_soap::XmlFormat::with_limits(xml.clone())),
             Arc::new(vestibule_json::JsonFormat::with_limits(json)),
         ],

@@ -4,7 +4,13 @@
 //! dates and times as ISO 8601, bytes as base64, booleans as `true` and `false`. What a number can not say (`NaN`,
 //! `infinity`) stays as it is, and becomes a finding where a mapping reads it as a number.
 
+mod format;
 mod json;
+
+pub use self::{
+    format::{ChangeFormat, Limits},
+    json::{DEEPEST, MOST_CELLS},
+};
 
 use jiff::Timestamp;
 

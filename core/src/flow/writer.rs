@@ -202,7 +202,10 @@ fn start<'r>(root: Root, bindings: &RecordBindings<'r>) -> Option<&'r Record> {
 
 /// True where the document itself has the value, or a person gave it, so that there is an own spelling of it.
 fn is_read(field: &Field) -> bool {
-    matches!(field.origin, Origin::Node { .. } | Origin::Attribute(_) | Origin::Corrected { .. })
+    matches!(
+        field.origin,
+        Origin::Node { .. } | Origin::Column { .. } | Origin::Attribute(_) | Origin::Corrected { .. }
+    )
 }
 
 /// The text as it was read. Where none was kept it is the canonical one.

@@ -163,6 +163,51 @@ pub const ALL: &[Code] = &[
         "`pending` writes what is not known when a ticket is given",
         "Write `ticket`, `flow.name`, `flow.version` or a fixed text",
     ),
+    code(
+        "M051",
+        "A name can not be one of a table, column, schema or slot",
+        "Write the catalogue's own spelling: TABLE or SCHEMA.TABLE, without quotes, at most 63 bytes (SQL Server: 128 characters)",
+    ),
+    code(
+        "M052",
+        "A channel of a database does not go with this kind of source",
+        "Rows arrive as `source: { kind: cdc }`; results written into a database need `kind: cdc` or `json`",
+    ),
+    code(
+        "M053",
+        "A key has no effect with this `capture`",
+        "Remove it, or take the `capture` that it belongs to",
+    ),
+    code(
+        "M054",
+        "A size can not be read, or does not fit",
+        "Write a number of bytes with its unit: 512MB, 1GB",
+    ),
+    code(
+        "M055",
+        "`columns` leaves out a column that is needed",
+        "Add the column: the record, the key or the write-back reads it",
+    ),
+    code(
+        "M056",
+        "A key does not go with this `mode`",
+        "Remove it, add what the mode needs, or take another `mode`",
+    ),
+    code(
+        "M057",
+        "A row can not be written like this",
+        "Under `return.write` write one value for each column",
+    ),
+    code(
+        "M058",
+        "Nothing says what is written into the database",
+        "Add `return: { write: { COLUMN: clean_name } }`",
+    ),
+    code(
+        "M059",
+        "A lookup can not be used",
+        "Give it a name in lower_case of its own, a table and a column of keys",
+    ),
 ];
 
 /// What is known of a code.

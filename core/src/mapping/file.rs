@@ -4,6 +4,7 @@
 //! be checked to its end.
 
 mod channel;
+mod databases;
 mod handling;
 
 use std::num::NonZeroU16;
@@ -17,6 +18,10 @@ pub use self::{
     channel::{
         AmqpDeliver, AmqpReceive, Channels, Deliver, DeliverTo, QueueType, Receive, ReplyWord,
         SignatureAlgorithm, SignatureEncoding, SoapChannel, WebhookDeliver, WebhookReceive, WebhookStyle,
+    },
+    databases::{
+        Backlog, DatabaseDeliver, InitialSnapshot, Lookup, OnConflict, PostgresCapture, PostgresReceive,
+        SqlServerCapture, SqlServerReceive, Unchanged, WriteMode,
     },
     handling::{Durability, Lapse, LateWord, Pending, Review, Tickets},
 };
@@ -53,8 +58,8 @@ pub struct MappingFile {
     pub record: Option<Fields>,
     /// Code tables. Clean word: legacy code(s); the first one is written back
     pub codes: Option<IndexMap<String, Codes>>,
-    /// Reference data for rules such as `policy_no in policies`. Not yet in this version
-    pub lookups: Option<Value>,
+    /// Reference data for rules such as `policy_no in policies`, by its name
+    pub lookups: Option<IndexMap<String, Lookup>>,
     /// The rule on the left must hold, else the outcome on the right
     pub checks: Option<IndexMap<String, Check>>,
     /// What is asked, and what a good answer is
@@ -93,6 +98,8 @@ pub enum SourceKind {
     Xml,
     /// JSON
     Json,
+    /// A change of a row of a database
+    Cdc,
 }
 
 impl SourceKind {
@@ -101,6 +108,7 @@ impl SourceKind {
         match self {
             Self::Xml => "xml",
             Self::Json => "json",
+            Self::Cdc => "cdc",
         }
     }
 }

@@ -32,7 +32,8 @@ impl Record {
     }
 
     /// The sidecar of [`Record::to_json`]: for each present field, also those inside lists (`lines[1].amount`), its
-    /// address as `from`, who corrected it as `corrected by`, its `line` where known, and its `raw` text where that differs and the field is not masked.
+    /// address as `from`, who corrected it as `corrected by`, its `line` where known, of a change of a row its `table` and
+    /// `position`, and its `raw` text where that differs and the field is not masked.
     pub fn lineage_json(&self) -> Json {
         let mut all = Map::new();
         self.each_leaf("", false, &mut |path, field, is_masked| {
@@ -49,6 +50,10 @@ impl Record {
                 && *line > 0
             {
                 entry.insert("line".to_owned(), Json::from(*line));
+            }
+            if let Some(Origin::Column { table, position, .. }) = place {
+                entry.insert("table".to_owned(), Json::from(&**table));
+                entry.insert("position".to_owned(), Json::from(&**position));
             }
             if let (Some(raw), false) = (&field.raw, is_masked) {
                 entry.insert("raw".to_owned(), Json::from(&**raw));

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use smallvec::SmallVec;
 
-use super::{Attribute, NONE, Node, NodeId, Tree, find::trim, u32_of, usize_of};
+use super::{Attribute, NONE, Node, NodeId, Tree, UNREAD, XSI, find::trim, u32_of, usize_of};
 
 /// Children with more different names than this are found by hash; fewer, by walking from name to name.
 const NARROW: usize = 8;
@@ -221,6 +221,16 @@ impl<'a> TreeBuilder<'a> {
         let Some(node) = self.tree.nodes.last_mut() else { return };
         node.attribute_count = node.attribute_count.saturating_add(1);
         self.tree.attributes.push(Attribute { namespace, name, value });
+    }
+
+    /// Says of the node that was opened last that it is there, and that its value is not known.
+    pub(crate) fn unread(&mut self, why: Cow<'a, str>) {
+        self.attribute(UNREAD, Cow::Borrowed("why"), why);
+    }
+
+    /// Says of the node that was opened last that it has no value.
+    pub(crate) fn nil(&mut self) {
+        self.attribute(XSI, Cow::Borrowed("nil"), Cow::Borrowed("true"));
     }
 
     /// Character data of the innermost open node; several runs are joined.

@@ -53,6 +53,40 @@ impl Reads {
 /// they start at the item's children. `Extraction::payload` is left to the caller. An `each` without a match is
 /// `Absent` with the place where it was looked for.
 pub fn extract(tree: &Tree<'_>, payload: NodeId, reads: &Reads, document: &Document) -> Extraction {
+    read(tree, Base { node: payload, or_self: true, crumb: None }, reads, document, None)
+}
+
+/// What a change of a row has besides the tree of the row as it is.
+pub(crate) struct RowFacts<'t, 'a> {
+    /// The row as it was; a tree without a node where there was none.
+    pub before: &'t Tree<'a>,
+    /// What is known of the change.
+    pub meta: &'t dyn Fn(Meta) -> Option<String>,
+    /// The table with its schema.
+    pub table: Arc<str>,
+    /// Where the change stands among all changes.
+    pub position: Arc<str>,
+}
+
+/// Like [`extract`], for a change of a row: the columns are the children of the root. What is not known of the row is a
+/// defect, and absent.
+pub(crate) fn extract_row(
+    tree: &Tree<'_>,
+    root: NodeId,
+    reads: &Reads,
+    document: &Document,
+    facts: &RowFacts<'_, '_>,
+) -> Extraction {
+    read(tree, Base { node: root, or_self: false, crumb: None }, reads, document, Some(facts))
+}
+
+fn read(
+    tree: &Tree<'_>,
+    whole: Base<'_>,
+    reads: &Reads,
+    document: &Document,
+    facts: Option<&RowFacts<'_, '_>>,
+) -> Extraction {
     let size = u64::try_from(tree.len()).unwrap_or(u64::MAX);
     let mut reader = Reader {
         tree,
@@ -64,11 +98,12 @@ pub fn extract(tree: &Tree<'_>, payload: NodeId, reads: &Reads, document: &Docum
         items: 0,
         most_visits: size.saturating_mul(VISITS_PER_NODE).saturating_add(VISITS_FREE),
         is_exhausted: false,
+        facts,
+        is_before: false,
     };
-    let whole = Base { node: payload, or_self: true, crumb: None };
     let records = match &reads.each {
         None => vec![reader.record(&reads.record, whole)],
-        Some(path) => reader.records(path, &reads.record, payload),
+        Some(path) => reader.records(path, &reads.record, whole),
     };
     let trailer = reads.trailer.as_ref().map(|shape| {
         let crumb = Crumb { around: None, name: "trailer", index: None };
@@ -154,6 +189,9 @@ impl Places {
 
 struct Reader<'t, 'a> {
     tree: &'t Tree<'a>,
+    facts: Option<&'t RowFacts<'t, 'a>>,
+    /// The tree is that of the row as it was.
+    is_before: bool,
     document: &'t Document,
     walk: Walk,
     hits: Vec<Hit<'t>>,
@@ -165,14 +203,14 @@ struct Reader<'t, 'a> {
 }
 
 impl<'t> Reader<'t, '_> {
-    fn records(&mut self, path: &Path, shape: &Shape, payload: NodeId) -> Vec<RawRecord> {
-        let found = self.matches(path, Base { node: payload, or_self: true, crumb: None });
+    fn records(&mut self, path: &Path, shape: &Shape, whole: Base<'_>) -> Vec<RawRecord> {
+        let found = self.matches(path, whole, "records");
         if found.is_empty() {
-            let address = self.tree.expected_place_by(payload, true, path, &mut self.walk).into();
+            let origin = self.expected(path, whole);
             self.defects.push(Defect {
                 field: "records".into(),
                 check: Check::Required,
-                origin: Origin::Node { address, line: 0 },
+                origin,
                 expected: "at least one record".into(),
                 found: None,
             });
@@ -181,8 +219,8 @@ impl<'t> Reader<'t, '_> {
         found.into_iter().map(|node| self.record(shape, Base { node, or_self: false, crumb: None })).collect()
     }
 
-    /// The nodes that an `each` repeats over.
-    fn matches(&mut self, path: &Path, base: Base<'_>) -> Vec<NodeId> {
+    /// The nodes that an `each` repeats over. Of a node whose value is not known there is no item, but a defect.
+    fn matches(&mut self, path: &Path, base: Base<'_>, name: &str) -> Vec<NodeId> {
         if self.is_spent() {
             return Vec::new();
         }
@@ -200,7 +238,35 @@ impl<'t> Reader<'t, '_> {
             self.hits.truncate(room);
         }
         self.items += self.hits.len();
-        self.hits.iter().map(Hit::node).collect()
+        let mut found: Vec<NodeId> = self.hits.iter().map(Hit::node).collect();
+        if self.facts.is_some() {
+            let unread = match found.is_empty() {
+                true => self.unread_on_the_way(path, base).into_iter().collect(),
+                false => found.extract_if(.., |it| self.tree.unread(*it).is_some()).collect::<Vec<_>>(),
+            };
+            unread.into_iter().for_each(|node| self.unread(node, name, base));
+        }
+        found
+    }
+
+    /// The node on the way to what is not there whose value is not known.
+    fn unread_on_the_way(&mut self, path: &Path, base: Base<'_>) -> Option<NodeId> {
+        self.facts?;
+        let (deepest, _) = self.tree.way(base.node, base.or_self, path, &mut self.walk);
+        deepest.filter(|it| self.tree.unread(*it).is_some())
+    }
+
+    /// Reports a value that is not known.
+    fn unread(&mut self, node: NodeId, name: &str, base: Base<'_>) {
+        let origin = self.origin(&Hit::Node(node));
+        let why = self.tree.unread(node).unwrap_or_default();
+        self.defects.push(Defect {
+            field: named(base, name),
+            check: Check::Type,
+            origin,
+            expected: format!("a value that is known: {why}"),
+            found: None,
+        });
     }
 
     fn each(
@@ -229,7 +295,7 @@ impl<'t> Reader<'t, '_> {
             From::Addresses(addresses) => self.first_of(addresses, field, base),
             From::Constant(_) | From::Computed(_) | From::Model => RawField::Absent { at: None },
             From::Each { path, shape } => {
-                let found = self.matches(path, base);
+                let found = self.matches(path, base, &field.name);
                 if found.is_empty() {
                     return RawField::Absent { at: Some(self.expected(path, base)) };
                 }
@@ -244,6 +310,7 @@ impl<'t> Reader<'t, '_> {
         for (at, address) in addresses.iter().enumerate() {
             let found = match address {
                 Address::Path(path) => self.value(path, field, base),
+                Address::Before(path) => self.before(path, field, base, address),
                 Address::Meta(meta) => self.meta(*meta),
                 Address::Attribute(kind, name) => self.attribute(*kind, name, address),
             };
@@ -278,13 +345,22 @@ impl<'t> Reader<'t, '_> {
         }
         self.tree.find_most(base.node, base.or_self, path, 2, &mut self.walk, &mut self.hits);
         let (first, second) = (self.hits.first().copied(), self.hits.get(1).copied());
-        let Some(first) = first else { return RawField::Absent { at: Some(self.expected(path, base)) } };
+        let Some(first) = first else {
+            if let Some(node) = self.unread_on_the_way(path, base) {
+                self.unread(node, &field.name, base);
+            }
+            return RawField::Absent { at: Some(self.expected(path, base)) };
+        };
         if let Some(second) = second {
             self.ambiguous(&second, field, base, ["one value", "a second value"]);
         }
         let origin = self.origin(&first);
         let text = match first {
             Hit::Node(node) if self.tree.is_nil(node) => return RawField::Absent { at: Some(origin) },
+            Hit::Node(node) if self.facts.is_some() && self.tree.unread(node).is_some() => {
+                self.unread(node, &field.name, base);
+                return RawField::Absent { at: Some(origin) };
+            }
             Hit::Node(node) => {
                 if self.tree.is_interrupted(node) {
                     let pieces = ["text in one piece", "text that goes on after a child element"];
@@ -295,6 +371,34 @@ impl<'t> Reader<'t, '_> {
             Hit::Attribute(_, _, value) => value,
         };
         RawField::Text { text: trim(text).into(), origin }
+    }
+
+    /// A value of the row as it was.
+    fn before(&mut self, path: &Path, field: &FieldPlan, base: Base<'_>, address: &Address) -> RawField {
+        let tree = self.facts.map(|it| it.before);
+        let Some((tree, node)) = tree.and_then(|it| Some((it, it.root()?))) else {
+            return RawField::Absent { at: Some(self.placed(&format!("/{address}"), 0)) };
+        };
+        let now = std::mem::replace(&mut self.tree, tree);
+        let places = std::mem::take(&mut self.places);
+        self.is_before = true;
+        let found = self.value(path, field, Base { node, or_self: false, crumb: base.crumb });
+        self.is_before = false;
+        self.tree = now;
+        self.places = places;
+        found
+    }
+
+    /// A place of the tree as an origin: in a row its columns are the first names.
+    fn placed(&self, place: &str, line: u32) -> Origin {
+        match (self.facts, place.strip_prefix('/')) {
+            (Some(RowFacts { table, position, .. }), Some(inside)) if !inside.is_empty() => Origin::Column {
+                address: if self.is_before { format!("before {inside}").into() } else { inside.into() },
+                table: Arc::clone(table),
+                position: Arc::clone(position),
+            },
+            _ => Origin::Node { address: place.into(), line },
+        }
     }
 
     fn attribute(&self, kind: AttributeKind, name: &str, address: &Address) -> RawField {
@@ -311,6 +415,9 @@ impl<'t> Reader<'t, '_> {
             Meta::Name => self.document.name.as_deref().map(str::to_owned),
             Meta::Key => self.document.key.as_ref().map(|key| key.as_str().to_owned()),
             Meta::Hash => Some(self.document.digest().to_string()),
+            Meta::Op | Meta::Ts | Meta::Lsn | Meta::Table | Meta::Txid => {
+                self.facts.and_then(|it| (it.meta)(meta))
+            }
         };
         let origin = Origin::Node { address: Address::Meta(meta).to_string().into(), line: 0 };
         match text {
@@ -327,14 +434,9 @@ impl<'t> Reader<'t, '_> {
         base: Base<'_>,
         [expected, found]: [&'static str; 2],
     ) {
-        let mut name = String::new();
-        if let Some(crumb) = base.crumb {
-            crumb.write(&mut name);
-        }
-        name.push_str(&field.name);
         let origin = self.origin(place);
         self.defects.push(Defect {
-            field: name.into(),
+            field: named(base, &field.name),
             check: Check::Ambiguous,
             origin,
             expected: expected.into(),
@@ -349,10 +451,10 @@ impl<'t> Reader<'t, '_> {
         {
             let mut address = self.places.get(self.tree, base.node).to_owned();
             super::place::write_expected(step, &mut address);
-            return Origin::Node { address: address.into(), line: 0 };
+            return self.placed(&address, 0);
         }
-        let address = self.tree.expected_place_by(base.node, base.or_self, path, &mut self.walk).into();
-        Origin::Node { address, line: 0 }
+        let address = self.tree.expected_place_by(base.node, base.or_self, path, &mut self.walk);
+        self.placed(&address, 0)
     }
 
     fn origin(&mut self, hit: &Hit<'_>) -> Origin {
@@ -377,9 +479,9 @@ impl<'t> Reader<'t, '_> {
         if text.is_empty() {
             text.push('/');
         }
-        let address = text.as_str().into();
+        let origin = self.placed(&text, line);
         self.places.text = text;
-        Origin::Node { address, line }
+        origin
     }
 
     fn is_spent(&mut self) -> bool {
@@ -402,6 +504,16 @@ impl<'t> Reader<'t, '_> {
             });
         }
     }
+}
+
+/// The name of a field with the lists around it: `lines[2].amount`.
+fn named(base: Base<'_>, field: &str) -> Box<str> {
+    let mut name = String::new();
+    if let Some(crumb) = base.crumb {
+        crumb.write(&mut name);
+    }
+    name.push_str(field);
+    name.into()
 }
 
 fn spells_nothing(codec: &Codec, text: &str) -> bool {

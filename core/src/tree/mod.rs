@@ -19,7 +19,10 @@ pub use build::TreeBuilder;
 pub(crate) use find::Walk;
 
 /// The attribute that says that an element is there but has no value.
-const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+pub(crate) const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+
+/// The attribute of a node that is there and whose value is not known: of a row of a database. Its value says why.
+const UNREAD: &str = "urn:vestibule:unread";
 
 /// No node, no text.
 const NONE: u32 = u32::MAX;
@@ -169,6 +172,12 @@ impl<'a> Tree<'a> {
                 && self.namespace_of(it.namespace) == XSI
                 && matches!(it.value.trim(), "true" | "1")
         })
+    }
+
+    /// Why the value of this node is not known; only where a [`TreeBuilder::unread`] said so.
+    fn unread(&self, node: NodeId) -> Option<&str> {
+        let found = self.attributes(node).iter().find(|it| self.namespace_of(it.namespace) == UNREAD)?;
+        Some(&found.value)
     }
 
     /// Child nodes in order.

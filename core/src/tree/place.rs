@@ -57,6 +57,29 @@ impl Tree<'_> {
         self.expected_place_by(base, or_self, path, &mut Walk::default())
     }
 
+    /// The deepest node on the way of `path` that exists (of several the first, which a person looks at), and the
+    /// steps that lead nowhere from there.
+    pub(super) fn way<'p>(
+        &self,
+        base: NodeId,
+        or_self: bool,
+        path: &'p Path,
+        walk: &mut Walk,
+    ) -> (Option<NodeId>, &'p [Step]) {
+        let mut rest = self.begin(base, or_self, path, walk);
+        let mut deepest = walk.here().first().copied();
+        while let Some((step, further)) = rest.split_first() {
+            if step.axis == Axis::Attribute || walk.here().is_empty() {
+                break;
+            }
+            self.step(step, 1, walk);
+            let Some(first) = walk.here().first() else { break };
+            deepest = Some(*first);
+            rest = further;
+        }
+        (deepest, rest)
+    }
+
     /// Like [`Self::expected_place`], with working room of the caller's.
     pub(crate) fn expected_place_by(
         &self,
@@ -65,18 +88,7 @@ impl Tree<'_> {
         path: &Path,
         walk: &mut Walk,
     ) -> String {
-        let mut rest = self.begin(base, or_self, path, walk);
-        let mut deepest = walk.here().first().copied();
-        while let Some((step, further)) = rest.split_first() {
-            if step.axis == Axis::Attribute || walk.here().is_empty() {
-                break;
-            }
-            // The first of several is the one that a person looks at.
-            self.step(step, 1, walk);
-            let Some(first) = walk.here().first() else { break };
-            deepest = Some(*first);
-            rest = further;
-        }
+        let (deepest, rest) = self.way(base, or_self, path, walk);
         let mut place = match deepest {
             Some(node) => self.place(&Hit::Node(node)),
             None => String::new(),

@@ -121,7 +121,7 @@ fn first_names(mapping: &Mapping) -> HashSet<Arc<str>> {
         match &field.from {
             From::Addresses(all) => all.iter().for_each(|it| match it {
                 Address::Path(path) => add(path),
-                Address::Meta(_) | Address::Attribute(..) => {}
+                Address::Before(_) | Address::Meta(_) | Address::Attribute(..) => {}
             }),
             From::Each { path, .. } => add(path),
             From::Constant(_) | From::Computed(_) | From::Model => {}

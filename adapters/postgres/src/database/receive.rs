@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use vestibule_core::mapping::{
-    address::Address,
     diagnostic::Diagnostics,
-    plan::{Channel, From, Mapping, Shape},
+    plan::{Channel, Mapping},
 };
 
 use super::{
@@ -104,7 +103,8 @@ impl Receive {
         let table = reader.table();
         let capture = reader.word("capture", &Capture::WORDS, None);
         let key = reader.names("key");
-        let columns = reader.names("columns");
+        // Checked alone: what is read is known to the mapping.
+        reader.names("columns");
         let condition = reader.condition(capture);
         let schema = reader.name("schema", SCHEMA);
         let own = default_name(&mapping.name);
@@ -123,7 +123,7 @@ impl Receive {
         if !is_slot(&slot) {
             reader.problem("`slot` is not a name of a slot", "small letters, digits and _");
         }
-        let read = reader.columns(if columns.is_empty() { read_columns(mapping) } else { columns });
+        let read = reader.columns(read_columns(mapping, channel));
         if diagnostics.len() > before {
             return None;
         }
@@ -149,38 +149,9 @@ impl Receive {
     }
 }
 
-/// The columns that a mapping reads by itself.
-fn read_columns(mapping: &Mapping) -> Vec<String> {
-    let mut found = Vec::new();
-    of_shape(&mapping.record, &mut found);
-    found
-}
-
-fn of_shape(shape: &Shape, found: &mut Vec<String>) {
-    let mut add = |name: &str| {
-        if !found.iter().any(|it| it == name) {
-            found.push(name.to_owned());
-        }
-    };
-    for field in &shape.fields {
-        match &field.from {
-            From::Addresses(addresses) => {
-                for address in addresses {
-                    if let Address::Path(path) = address
-                        && let Some(step) = path.steps.first()
-                    {
-                        add(&step.name);
-                    }
-                }
-            }
-            From::Each { path, .. } => {
-                if let Some(step) = path.steps.first() {
-                    add(&step.name);
-                }
-            }
-            From::Constant(_) | From::Computed(_) | From::Model => {}
-        }
-    }
+/// The columns that a mapping lists or reads, with those that its write-back finds the row by.
+fn read_columns(mapping: &Mapping, channel: &Channel) -> Vec<String> {
+    mapping.captured(channel).iter().map(|it| it.to_string()).collect()
 }
 
 fn key_first(key: &[String], read: Vec<String>) -> Vec<String> {

@@ -142,7 +142,7 @@ impl Made {
 fn path_of(address: &Address) -> Option<&Path> {
     match address {
         Address::Path(path) => Some(path),
-        Address::Meta(_) | Address::Attribute(..) => None,
+        Address::Before(_) | Address::Meta(_) | Address::Attribute(..) => None,
     }
 }
 

@@ -84,7 +84,7 @@ impl Reads {
             Address::Attribute(AttributeKind::Property, name) if !self.properties.contains(name) => {
                 self.properties.push(name.clone());
             }
-            Address::Attribute(..) | Address::Path(_) | Address::Meta(_) => {}
+            Address::Attribute(..) | Address::Path(_) | Address::Before(_) | Address::Meta(_) => {}
         }
     }
 }

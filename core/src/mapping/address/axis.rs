@@ -22,7 +22,7 @@ const LAID_OUT: &[&str] = &["pdf", "sheet"];
 
 const AXES: &[Axis] = &[
     Axis { word: "meta", kinds: &[], example: "meta received" },
-    Axis { word: "column", kinds: &["sheet", "rows", "cdc", "pdf"], example: "column 'Policy No'" },
+    Axis { word: "column", kinds: &["sheet", "rows", "pdf"], example: "column 'Policy No'" },
     Axis { word: "cell", kinds: SHEETS, example: "cell Summary!B7" },
     Axis { word: "range", kinds: SHEETS, example: "range Claims!A4:F" },
     Axis { word: "name", kinds: SHEETS, example: "name TAX_RATE" },
@@ -44,8 +44,12 @@ const AXES: &[Axis] = &[
 /// What is said of a name with a blank in it.
 pub(super) const BLANK_IN_NAME: &str = "a name with a blank in it needs quotes";
 
+/// What is known of any document.
 const METAS: [(&str, Meta); 4] =
     [("received", Meta::Received), ("name", Meta::Name), ("key", Meta::Key), ("hash", Meta::Hash)];
+/// What is known of a change besides.
+const METAS_OF_CHANGES: [(&str, Meta); 5] =
+    [("op", Meta::Op), ("ts", Meta::Ts), ("lsn", Meta::Lsn), ("table", Meta::Table), ("txid", Meta::Txid)];
 
 /// The properties of a message (AMQP 0-9-1, class basic).
 const PROPERTIES: [&str; 13] = [
@@ -69,12 +73,8 @@ const LONGEST_HEADER: usize = 255;
 impl Meta {
     /// The word after `meta`.
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Name => "name",
-            Self::Key => "key",
-            Self::Hash => "hash",
-        }
+        let mut all = METAS.iter().chain(&METAS_OF_CHANGES);
+        all.find(|(_, it)| *it == self).map_or("", |(word, _)| word)
     }
 }
 
@@ -84,6 +84,8 @@ pub(super) enum Lead {
     Meta(Meta),
     /// With `header` or `property`, and this is all of it.
     Attribute(AttributeKind, Box<str>),
+    /// With `before`; a path follows, from this byte of the text.
+    Before(usize),
     /// With no leading word.
     Path,
 }
@@ -95,6 +97,7 @@ impl Lead {
             Self::Meta(_) => Some("meta"),
             Self::Attribute(AttributeKind::Header, _) => Some("header"),
             Self::Attribute(AttributeKind::Property, _) => Some("property"),
+            Self::Before(_) => Some("before"),
             Self::Path => None,
         }
     }
@@ -126,7 +129,8 @@ pub(super) fn lead(text: &str, kind: &str) -> Result<Lead, AddressError> {
             .is_some_and(|after| after.is_empty() || after.starts_with(char::is_whitespace))
     });
     match known {
-        Some(axis) if axis.word == "meta" => meta(rest, text).map(Lead::Meta),
+        Some(axis) if axis.word == "meta" => meta(rest, text, kind).map(Lead::Meta),
+        Some(axis) if axis.word == "before" && kind == "cdc" => Ok(Lead::Before(last(rest, text).start)),
         Some(axis) if axis.word == "header" => header(rest, text),
         Some(axis) if axis.word == "property" => property(rest, text),
         Some(axis) if !axis.kinds.contains(&kind) => Err(AddressError {
@@ -175,15 +179,22 @@ fn unknown(word: &str, body: &str, span: Range<usize>, all: Range<usize>, kind: 
     }
 }
 
-fn meta(rest: &str, text: &str) -> Result<Meta, AddressError> {
-    if let Some((_, meta)) = METAS.iter().find(|(word, _)| *word == rest) {
+fn meta(rest: &str, text: &str, kind: &str) -> Result<Meta, AddressError> {
+    let of_changes: &[(&str, Meta)] = if kind == "cdc" { &METAS_OF_CHANGES } else { &[] };
+    let known = || METAS.iter().chain(of_changes);
+    if let Some((_, meta)) = known().find(|(word, _)| *word == rest) {
         return Ok(*meta);
     }
+    let words: Vec<&str> = known().map(|(word, _)| *word).collect();
+    let is_of_changes = METAS_OF_CHANGES.iter().any(|(word, _)| *word == rest);
     Err(AddressError {
         span: last(rest, text),
-        title: format!("`{rest}` is not known about a document"),
-        help: Some("expected one of: received, name, key, hash".into()),
-        fix: nearest(rest, &METAS.map(|(word, _)| word)).map(str::to_owned),
+        title: format!("`{}` is not known about a document", shown(rest)),
+        help: Some(match is_of_changes {
+            true => "it is known about a change of a row: in sources of kind cdc".into(),
+            false => format!("expected one of: {}", words.join(", ")),
+        }),
+        fix: nearest(rest, &words).filter(|_| !is_of_changes).map(str::to_owned),
     })
 }
 

@@ -7,7 +7,11 @@
 //! pick   = "(" ( 1.. | "last" | [ "@" ] name "=" value ) ")"                          "[" and "]" are taken as well
 //! ```
 //!
-//! Before a path, three words lead somewhere else: `meta received`, `header x-tenant`, `property correlation_id`.
+//! Before a path, four words lead somewhere else: `meta received`, `header x-tenant`, `property correlation_id`, and in
+//! changes of rows `before STATUS`, which begins a path in the row as it was.
+//!
+//! In a change of a row the first name is a column's; what follows walks inside of its JSON or picks from its array:
+//! `DOC/customer/name`, `TAGS(2)`.
 //!
 //! A pick chooses among the matches below one parent (for `//name`: among all matches below it, in document order).
 //! Printing an address gives text that reads back as the same address; a namespace is printed as `{URI}`, which
@@ -52,12 +56,49 @@ impl Address {
         match axis::lead(text, kind)? {
             axis::Lead::Meta(meta) => Ok(Self::Meta(meta)),
             axis::Lead::Attribute(kind, name) => Ok(Self::Attribute(kind, name)),
+            axis::Lead::Before(start) => {
+                let inside = text.get(start..).unwrap_or_default();
+                let path = read::path(inside, kind, namespaces).and_then(|it| column_first(inside, it));
+                path.map(Self::Before).map_err(|error| error.shifted(start))
+            }
             axis::Lead::Path => Path::parse(text, kind, namespaces).map(Self::Path),
         }
     }
 }
 
+/// A path that begins in a row names a column: which columns are read is known without a row.
+fn column_first(text: &str, path: Path) -> Result<Path, AddressError> {
+    if path.column().is_some() {
+        return Ok(path);
+    }
+    Err(AddressError {
+        span: axis::trimmed(text),
+        title: "an address in a row begins with the name of a column".into(),
+        help: Some("e.g. STATUS, DOC/customer/name, TAGS(2)".into()),
+        fix: None,
+    })
+}
+
+impl AddressError {
+    /// The same, where the text begins further back.
+    fn shifted(mut self, by: usize) -> Self {
+        self.span = self.span.start + by..self.span.end + by;
+        self
+    }
+}
+
 impl Path {
+    /// The column that a path which begins in a row leads into.
+    pub fn column(&self) -> Option<&Arc<str>> {
+        let first = self.steps.first().filter(|it| it.axis == Axis::Child && &*it.name != "*")?;
+        Some(&first.name)
+    }
+
+    /// Refuses a path that begins in a row (of a source of kind `cdc`) and names no column.
+    pub fn in_row(self, text: &str) -> Result<Self, AddressError> {
+        column_first(text, self)
+    }
+
     /// Reads a path alone: the place of an `each`.
     pub fn parse(
         text: &str,
@@ -103,6 +144,8 @@ pub enum Address {
     Meta(Meta),
     /// `header x-tenant`, `property correlation_id`: what came beside the document.
     Attribute(AttributeKind, Box<str>),
+    /// `before STATUS`: a path in the row as it was before the change.
+    Before(Path),
 }
 
 /// What is known about the document itself.
@@ -116,6 +159,16 @@ pub enum Meta {
     Key,
     /// SHA-256 of the document.
     Hash,
+    /// Of a change: insert, update, delete, truncate, snapshot.
+    Op,
+    /// Of a change: when it was committed.
+    Ts,
+    /// Of a change: where it stands among all changes.
+    Lsn,
+    /// Of a change: the table with its schema.
+    Table,
+    /// Of a change: the transaction.
+    Txid,
 }
 
 /// Steps through a tree. Relative to the record's base; the payload's root for a document of one record.

@@ -9,6 +9,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => path.fmt(f),
+            Self::Before(path) => write!(f, "before {path}"),
             Self::Meta(meta) => write!(f, "meta {}", meta.word()),
             Self::Attribute(AttributeKind::Header, name) => write!(f, "header {name}"),
             Self::Attribute(AttributeKind::Property, name) => write!(f, "property {name}"),

@@ -47,6 +47,10 @@ pub(super) fn place(
             Some("leave out the leading `/`"),
         ));
     }
+    if kind == "cdc" && found.steps.len() > 1 {
+        let help = "a row is written by its columns: write one name, in single quotes where it has a `/`";
+        return Err(error(all, "a written place of a row is the name of a column", Some(help)));
+    }
     for step in &found.steps {
         let unnamed = kind == "xml" && !is_xml_name(&step.name);
         let wrong = match step.axis {
@@ -153,6 +157,13 @@ impl<'t> Reader<'t> {
         let mut axis = Axis::Child;
         if self.take("//") {
             axis = Axis::Descendant;
+        } else if self.peek() == Some('/') && self.kind == "cdc" {
+            let help = Some("write the name of the column, e.g. STATUS");
+            return Err(error(
+                self.at..self.at + 1,
+                "an address in a row begins with the name of a column",
+                help,
+            ));
         } else if self.take("/") {
             path.absolute = true;
             if self.rest().is_empty() {
@@ -201,6 +212,11 @@ impl<'t> Reader<'t> {
         let start = self.at;
         let dots = if self.take("..") { Some(Axis::Parent) } else { self.take(".").then_some(Axis::Current) };
         if let Some(dots) = dots {
+            if self.kind == "cdc" && dots == Axis::Parent {
+                let help =
+                    "read the column as a field of the record; rules of items see the fields around them";
+                return Err(error(self.since(start), "`..` does not exist in a cdc source", Some(help)));
+            }
             if axis == Axis::Descendant || self.peek().is_some_and(|it| it != '/') {
                 let help =
                     "`.` and `..` stand alone between `/`; put other names with dots in front in quotes";
@@ -237,10 +253,10 @@ impl<'t> Reader<'t> {
     }
 
     fn attribute_fits(&self, axis: Axis, start: usize) -> Result<(), AddressError> {
-        if self.kind == "json" {
+        if matches!(self.kind, "json" | "cdc") {
             let mut wrong = error(
                 start..start + 1,
-                "a json source has no attributes",
+                format!("a {} source has no attributes", self.kind),
                 Some("write the name without `@`"),
             );
             wrong.fix = Some(String::new());
@@ -272,8 +288,8 @@ impl<'t> Reader<'t> {
         }
         let name = self.name()?;
         let colon = self.at;
-        // A colon in a JSON name is a character like any other.
-        if self.kind == "json" {
+        // A colon in a name of JSON or of a column is a character like any other.
+        if matches!(self.kind, "json" | "cdc") {
             let mut whole = name.to_string();
             while self.take(":") {
                 whole.push(':');

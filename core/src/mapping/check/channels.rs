@@ -6,17 +6,22 @@ use super::{
         plan,
         syntax::Node,
     },
-    Surroundings, hooks, queues,
+    Surroundings, databases, hooks, queues,
 };
 
 /// Most channels of one mapping.
 const MOST_CHANNELS: usize = 100;
 /// Most values of one setting: delays, secrets.
 const MOST_VALUES: usize = 20;
+/// Most columns of one setting: no table has more.
+const MOST_COLUMNS: usize = 1_600;
 /// Channels that documents arrive by.
 const ARRIVE: [&str; 7] = ["soap", "amqp", "postgres", "sqlserver", "folder", "webhook", "schedule"];
 /// Of these, the ones that no version runs yet.
-const LATER: [&str; 4] = ["postgres", "sqlserver", "folder", "schedule"];
+const LATER: [&str; 2] = ["folder", "schedule"];
+
+/// Channels that results are delivered by.
+const DELIVER: [&str; 4] = ["amqp", "webhook", "postgres", "sqlserver"];
 
 /// The channels under `receive`, which is a block or a list of blocks.
 pub(super) fn receive(
@@ -43,6 +48,7 @@ pub(super) fn receive(
         match word {
             "amqp" => queues::receive(value, diagnostics),
             "webhook" => hooks::receive(value, diagnostics),
+            "postgres" | "sqlserver" => databases::receive(word, value, diagnostics),
             _ => {}
         }
         if let Some(first) = channels.iter().find(|it| is_same(it, &channel)) {
@@ -57,6 +63,9 @@ pub(super) fn receive(
 
 /// Two that take the same documents.
 fn is_same(one: &plan::Channel, other: &plan::Channel) -> bool {
+    if databases::is_database(&one.kind) {
+        return one.kind == other.kind && databases::is_same(one, other);
+    }
     let names: &[&str] = match &*one.kind {
         "soap" => &["service", "operation"],
         "amqp" => &["connection", "queue"],
@@ -71,7 +80,8 @@ fn is_in_build(word: &str, key: &Node, around: &Surroundings<'_>, diagnostics: &
     if LATER.contains(&word) {
         let title = format!("documents can not arrive by `{word}` in this version");
         diagnostics.push("M016", &key.span, title, "not yet in this version").help(
-            "this version receives by soap, amqp and webhook, and at /v1/flows/NAME without any `receive`",
+            "this version receives by soap, amqp, webhook, postgres and sqlserver, and at /v1/flows/NAME without any \
+             `receive`",
         );
     } else if word != "soap" && !around.registry.receives(word) {
         let title = format!("this binary has no adapter to receive by `{word}`");
@@ -86,11 +96,17 @@ pub(super) fn deliver(
     diagnostics: &mut Diagnostics,
 ) -> Option<plan::Channel> {
     let node = root.get("deliver")?;
-    let mut found = node.entries().iter().filter(|(key, _)| matches!(key.text(), Some("amqp" | "webhook")));
+    let is_channel = |word: &str| DELIVER.contains(&word);
+    let mut found = node.entries().iter().filter(|(key, _)| key.text().is_some_and(is_channel));
     let Some((key, value)) = found.next() else {
         if matches!(&node.kind, super::super::syntax::Kind::Map(entries) if entries.is_empty()) {
             diagnostics
-                .push("M012", &node.span, "`deliver` names no channel", "expected reply, amqp or webhook")
+                .push(
+                    "M012",
+                    &node.span,
+                    "`deliver` names no channel",
+                    "expected reply, amqp, webhook or a database",
+                )
                 .help("e.g. amqp: { connection: broker, queue: claims.out }");
         }
         return None;
@@ -107,20 +123,26 @@ pub(super) fn deliver(
     }
     match word {
         "amqp" => queues::deliver(value, diagnostics),
+        "postgres" | "sqlserver" => databases::deliver(word, value, diagnostics),
         _ => hooks::deliver(value, diagnostics),
     }
-    Some(channel(word, key, value, diagnostics))
+    let mut channel = channel(word, key, value, diagnostics);
+    if databases::is_database(word) {
+        databases::complete(&mut channel);
+    }
+    Some(channel)
 }
 
 fn channel(word: &str, key: &Node, value: &Node, diagnostics: &mut Diagnostics) -> plan::Channel {
     let mut settings = Vec::new();
     for (name, node) in value.entries() {
         let Some(name) = name.text() else { continue };
-        if node.items().len() > MOST_VALUES {
-            let title = format!("more than {MOST_VALUES} values of `{}`", shown(name));
+        let most = if name == "columns" { MOST_COLUMNS } else { MOST_VALUES };
+        if node.items().len() > most {
+            let title = format!("more than {most} values of `{}`", shown(name));
             diagnostics.push("M008", &node.span, title, "too many");
         }
-        for item in node.items().iter().take(MOST_VALUES) {
+        for item in node.items().iter().take(most) {
             let Some(text) = item.text() else { continue };
             if text.is_empty() && !item.is_blank() {
                 let title = format!("`{}` is empty", shown(name));
@@ -135,8 +157,8 @@ fn channel(word: &str, key: &Node, value: &Node, diagnostics: &mut Diagnostics) 
 /// Yes and no have one spelling, so that no adapter needs to know both.
 fn spelt<'t>(name: &str, text: &'t str) -> &'t str {
     match (name, text) {
-        ("declare", "true") => "yes",
-        ("declare", "false") => "no",
+        ("declare" | "unlimited" | "competing", "true") => "yes",
+        ("declare" | "unlimited" | "competing", "false") => "no",
         _ => text,
     }
 }

@@ -217,7 +217,12 @@ impl One<'_> {
 
     fn address(&self, node: &Node, diagnostics: &mut Diagnostics) -> Option<Address> {
         let text = node.text().filter(|_| !node.is_blank())?;
-        match Address::parse(text, self.desk.kind, &self.desk.namespaces) {
+        let found = Address::parse(text, self.desk.kind, &self.desk.namespaces);
+        let found = found.and_then(|it| match it {
+            Address::Path(path) => self.in_row(path, text).map(Address::Path),
+            other => Ok(other),
+        });
+        match found {
             Ok(address) => {
                 if let Address::Path(path) = &address {
                     source::in_contract(self.desk, node, Direction::Request, self.base, path, diagnostics);
@@ -276,9 +281,15 @@ impl One<'_> {
         diagnostics.push("M012", &self.key.span, title, "missing here").help(format!("{key}: {what}"));
     }
 
+    /// Outside of what repeats, a path of a row begins with a column.
+    fn in_row(&self, path: Path, text: &str) -> Result<Path, AddressError> {
+        if self.desk.kind == "cdc" && self.base.is_empty() { path.in_row(text) } else { Ok(path) }
+    }
+
     fn repeated(&self, node: &Node, diagnostics: &mut Diagnostics) -> Option<Path> {
         let text = node.text().filter(|_| !node.is_blank())?;
-        match Path::parse(text, self.desk.kind, &self.desk.namespaces) {
+        let found = Path::parse(text, self.desk.kind, &self.desk.namespaces);
+        match found.and_then(|path| self.in_row(path, text)) {
             Ok(path) => (repeats(&path, node, diagnostics)
                 && source::in_contract(self.desk, node, Direction::Request, self.base, &path, diagnostics))
             .then_some(path),

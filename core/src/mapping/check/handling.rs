@@ -9,7 +9,7 @@ use super::{
         plan::{self, Lapse, ReviewPlan, Tickets},
         syntax::Node,
     },
-    MOST_IN_BLOCK, limits,
+    MOST_IN_BLOCK, databases, limits,
     names::Names,
 };
 use crate::rule::{Slot, Type};
@@ -84,10 +84,19 @@ pub(super) fn needs_jobs(
     if file.durability != Some(file::Durability::None) {
         return;
     }
+    for (key, _) in databases::channels(root, "receive") {
+        let title = format!("rows of `{}` need durable jobs", key.text().unwrap_or_default());
+        let found = diagnostics.push("M047", &key.span, title, "there would be no job");
+        if let Some((_, none)) = root.entry("durability") {
+            found.also(&none.span, "because of this");
+        }
+        found.help("a database is told that a row is done when its job is stored");
+    }
+    let into_database = databases::channels(root, "deliver").next().is_some();
     let from_queue = receive.iter().any(|it| &*it.kind == "amqp");
     let asks = |key: &str| match key {
         "async" => !matches!(file.tickets, None | Some(file::Tickets::Flag(false))),
-        "deliver" => matches!(file.deliver, Some(file::Deliver::To(_))) && !from_queue,
+        "deliver" => matches!(file.deliver, Some(file::Deliver::To(_))) && (into_database || !from_queue),
         // Reported already: with `async: no` nobody gets a ticket.
         "pending" => file.tickets != Some(file::Tickets::Flag(false)),
         _ => true,
@@ -102,7 +111,7 @@ pub(super) fn needs_jobs(
         if let Some((_, none)) = root.entry("durability") {
             found.also(&none.span, "because of this");
         }
-        if key == "deliver" {
+        if key == "deliver" && !into_database {
             found.help("without a job, a result is delivered only for what comes by `amqp`");
         }
     }

@@ -8,11 +8,13 @@ mod ask;
 mod back;
 mod bounds;
 mod channels;
+mod databases;
 mod echo;
 mod fields;
 mod handling;
 mod hooks;
 mod limits;
+mod lookups;
 mod names;
 mod queues;
 mod rules;
@@ -21,7 +23,7 @@ mod spelling;
 mod tables;
 mod write;
 
-pub use self::bounds::duration;
+pub use self::{bounds::duration, databases::size};
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,6 +35,7 @@ use self::{
     tables::Table,
 };
 use super::{
+    address::Path,
     diagnostic::{Diagnostics, Span, shown},
     file::{Durability, MappingFile},
     plan, shape,
@@ -140,7 +143,6 @@ fn assemble(
     let spoilt = Spoilt::of(diagnostics);
     let meant = |key: &str| spoilt.meant.iter().any(|it| it == key);
     let (ask_is_misspelt, codes_are_misspelt) = (meant("ask"), meant("codes"));
-    refuse_later(root, file, diagnostics);
     let receive = channels::receive(root, around, diagnostics);
     let deliver = channels::deliver(root, around, diagnostics);
     let (mut desk, head) = source::desk(root, file, around, spoilt, &receive, diagnostics);
@@ -150,15 +152,10 @@ fn assemble(
 
     let (trailer, trailer_sketch) = source::trailer(&desk, root, file, diagnostics);
     let mut names = Names::default();
-    declare_lookups(root, &mut names);
+    let lookups = lookups::section(root, file, around, diagnostics);
+    lookups::declare(root, &lookups, &mut names);
     let base: Vec<_> = head.each.iter().collect();
-    let (record, sketch) = match (root.get("record"), &file.record) {
-        (Some(node), Some(fields)) => fields::block(&desk, node, fields, &base, &mut names, diagnostics),
-        _ => {
-            names.all_doubtful = true;
-            (plan::Shape { fields: Vec::new() }, Vec::new())
-        }
-    };
+    let (record, sketch) = record(&desk, root, file, &base, &mut names, diagnostics);
     names::reserved(root.get("record"), diagnostics);
     let only = root
         .get("source")
@@ -182,8 +179,9 @@ fn assemble(
     let back = back::section(&desk, root, file, shapes, names, diagnostics);
     handling::needs_jobs(root, file, &receive, diagnostics);
     let handling = handling::section(root, file, diagnostics);
+    let handling = plan::Handling { deliver, pending, order, ..handling };
 
-    plan::Mapping {
+    let mapping = plan::Mapping {
         name: name(root, file, diagnostics),
         version: file.version.unwrap_or(1),
         owner: file.owner.clone(),
@@ -209,15 +207,29 @@ fn assemble(
             Some(Durability::Full) | None => plan::Durability::Full,
         },
         deadline,
-        handling: plan::Handling { deliver, pending, order, ..handling },
-        lookups: Vec::new(),
-    }
+        handling,
+        lookups,
+    };
+    databases::whole(root, file, &mapping, diagnostics);
+    mapping
 }
 
-/// Lookups are refused as a section; the rules that use them are right but for that.
-fn declare_lookups(root: &Node, names: &mut Names) {
-    let lookups = root.get("lookups").map(Node::entries).unwrap_or_default();
-    lookups.iter().filter_map(|(key, _)| key.text()).for_each(|name| names.declare_doubtful(name));
+/// The clean record. Without one every name may be one of its.
+fn record(
+    desk: &Desk<'_>,
+    root: &Node,
+    file: &MappingFile,
+    base: &[&Path],
+    names: &mut Names,
+    diagnostics: &mut Diagnostics,
+) -> (plan::Shape, Vec<Sketch>) {
+    match (root.get("record"), &file.record) {
+        (Some(node), Some(fields)) => fields::block(desk, node, fields, base, names, diagnostics),
+        _ => {
+            names.all_doubtful = true;
+            (plan::Shape { fields: Vec::new() }, Vec::new())
+        }
+    }
 }
 
 /// Names of all records of a document, and of its trailer, for control totals.
@@ -225,15 +237,6 @@ fn document_names(record: &[Sketch], trailer: &[Sketch], names: &mut Names) {
     names.declare_one("records", Type::List(Box::new(Type::Record)), Root::Records);
     names.declare_lists(record, "records.", Root::Records);
     names.declare(trailer, "trailer.", Root::Trailer);
-}
-
-/// Sections that the language knows and this version does not run.
-fn refuse_later(root: &Node, file: &MappingFile, diagnostics: &mut Diagnostics) {
-    if let (Some((key, _)), Some(_)) = (root.entry("lookups"), &file.lookups) {
-        diagnostics
-            .push("M016", &key.span, "`lookups` are not yet in this version", "remove this section")
-            .help("until then, `one_of` or a code table can hold a short list");
-    }
 }
 
 fn name(root: &Node, file: &MappingFile, diagnostics: &mut Diagnostics) -> Arc<str> {

@@ -51,7 +51,6 @@ impl Names {
     }
 
     /// Declares reference data for `in`.
-    #[allow(dead_code, reason = "for the check of `lookups`")]
     pub fn declare_lookup(&mut self, table: Arc<Table>) {
         self.scope.declare_lookup(table);
     }

@@ -69,7 +69,8 @@ pub(super) fn desk<'a>(
     operations_in_contract(&mut desk, root, diagnostics);
     let each = at("each").and_then(|node| {
         let text = node.text().filter(|_| !node.is_blank())?;
-        match Path::parse(text, desk.kind, &desk.namespaces) {
+        let found = Path::parse(text, desk.kind, &desk.namespaces);
+        match found.and_then(|path| if desk.kind == "cdc" { path.in_row(text) } else { Ok(path) }) {
             Ok(path)
                 if fields::repeats(&path, node, diagnostics)
                     && in_contract(&desk, node, Direction::Request, &[], &path, diagnostics) =>

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::databases::{DatabaseDeliver, PostgresReceive, SqlServerReceive};
 use crate::mapping::shape::OneOrMany;
 
 /// Where documents arrive: one block of channels, or a list of them.
@@ -25,10 +26,10 @@ pub struct Receive {
     pub soap: Option<SoapChannel>,
     /// A queue of a message broker (AMQP 0-9-1, RabbitMQ)
     pub amqp: Option<AmqpReceive>,
-    /// A PostgreSQL table. Not yet in this version
-    pub postgres: Option<Value>,
-    /// A SQL Server table. Not yet in this version
-    pub sqlserver: Option<Value>,
+    /// Rows of a PostgreSQL table: its changes, or all that is there
+    pub postgres: Option<PostgresReceive>,
+    /// Rows of a SQL Server table: its changes, or all that is there
+    pub sqlserver: Option<SqlServerReceive>,
     /// A folder of files. Not yet in this version
     pub folder: Option<Value>,
     /// A path that others post signed events to
@@ -192,6 +193,10 @@ pub struct DeliverTo {
     pub amqp: Option<AmqpDeliver>,
     /// A URL that results are posted to, signed
     pub webhook: Option<WebhookDeliver>,
+    /// A table or procedure of a PostgreSQL database
+    pub postgres: Option<DatabaseDeliver>,
+    /// A table or procedure of a SQL Server database
+    pub sqlserver: Option<DatabaseDeliver>,
 }
 
 /// Where results are published.

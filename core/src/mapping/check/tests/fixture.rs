@@ -27,8 +27,12 @@ pub fn check(text: &str) -> Compiled {
 
 pub fn claims(text: &str, routes: Option<&[String]>) -> Compiled {
     let registry = Registry {
-        formats: vec![Arc::new(Fake("xml")), Arc::new(Fake("json"))],
-        connections: vec![Arc::new(Broker)],
+        formats: vec![
+            Arc::new(Fake("xml")),
+            Arc::new(Fake("json")),
+            Arc::new(crate::change::ChangeFormat::default()),
+        ],
+        connections: ["amqp", "postgres", "sqlserver"].map(|it| Arc::new(Broker(it)) as _).to_vec(),
         hooks: vec![Arc::new(Posts)],
         ..Registry::default()
     };
@@ -69,11 +73,11 @@ impl Files for Beside {
     }
 }
 
-struct Broker;
+struct Broker(&'static str);
 
 impl ConnectionKind for Broker {
     fn kind(&self) -> &'static str {
-        "amqp"
+        self.0
     }
     fn open(&self, _: ConnectionRequest<'_>, _: &mut Diagnostics) -> Option<Arc<dyn Connection>> {
         None

@@ -69,11 +69,7 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     ),
     ("route: triage", "route: triaje", &["M042 there is no route `triaje`"]),
     ("mapping: claim-triage", "mapping: Claim Triage", &["M025 `Claim Triage` can not name a mapping"]),
-    (
-        "receive:",
-        "lookups: { p: { from: P, key: K } }\nreceive:",
-        &["M016 `lookups` are not yet in this version"],
-    ),
+    ("receive:", "lookups: { p: { from: P, key: K } }\nreceive:", &["M012 `p` needs `connection`"]),
     (
         "  soap: {",
         "  folder: { path: inbox }\n  soap: {",
@@ -174,7 +170,7 @@ pub const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "checks:",
         "lookups: { policies: { from: POLICY, key: POLICY_NO } }\nchecks:\n  policy_no in policies: { else: review }",
-        &["M016 `lookups` are not yet in this version"],
+        &["M012 `policies` needs `connection`"],
     ),
     ("timezone: Europe/Madrid", "encoding: klingon", &["M035 `klingon` is not a character set"]),
     (
