@@ -2,6 +2,7 @@
 
 mod amqp;
 mod check;
+mod demo;
 mod explain;
 mod jobs;
 mod operation;
@@ -52,6 +53,7 @@ enum Command {
     Jobs(jobs::Jobs),
     Reviews(reviews::Reviews),
     Amqp(amqp::Amqp),
+    Demo(demo::Demo),
     Schema(schema::Schema),
     Explain(explain::Explain),
 }
@@ -67,6 +69,7 @@ impl Line {
             Command::Jobs(it) => it.run(),
             Command::Reviews(it) => it.run(),
             Command::Amqp(it) => it.run(),
+            Command::Demo(it) => it.run(),
             Command::Schema(it) => it.run(),
             Command::Explain(it) => it.run(),
         };

@@ -30,10 +30,10 @@ SIGTERM or SIGINT ends it well: no more connections, requests under way are answ
 A second one ends it at once; what was accepted is finished after the next start.")]
 pub struct Serve {
     /// Directory with `vestibule.yaml` and `mappings/`
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// Address and port, instead of the configured ones
     #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
+    pub(super) listen: Option<SocketAddr>,
 }
 
 impl Serve {
