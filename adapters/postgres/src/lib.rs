@@ -13,6 +13,7 @@ mod connection;
 #[allow(dead_code, unused_imports)] // Until every way of capture is there.
 mod database;
 mod error;
+mod lookup;
 mod queue;
 mod read;
 mod row;
@@ -20,6 +21,7 @@ mod schema;
 mod settings;
 mod tls;
 mod worker;
+mod writeback;
 
 #[cfg(test)]
 mod tests;

@@ -14,15 +14,14 @@ pub(crate) mod tests;
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use vestibule_core::{
     fault::{Fault, FaultCode, Recovery},
     job::Place,
     mapping::{
         diagnostic::Diagnostics,
-        plan::{Channel, Mapping},
+        plan::{Channel, LookupPlan, Mapping},
     },
-    ports::{Connection, ConnectionKind, ConnectionRequest, Database, Parcel, Returner, Source},
+    ports::{Connection, ConnectionKind, ConnectionRequest, Database, Lookup, Returner, Source},
 };
 
 pub(crate) use self::{
@@ -31,10 +30,14 @@ pub(crate) use self::{
     receive::{Capture, Overflow, Receive, Unchanged},
     settings::Settings,
 };
-use crate::error::Trouble;
+use crate::{
+    error::Trouble,
+    lookup::PgLookup,
+    writeback::{Deliver, PgReturner},
+};
 
 /// Diagnostics of this adapter: code, meaning, remedy.
-pub const CODES: [(&str, &str, &str); 5] = [
+pub const CODES: [(&str, &str, &str); 12] = [
     (
         "D101",
         "the address of a database is not usable",
@@ -52,6 +55,25 @@ pub const CODES: [(&str, &str, &str); 5] = [
     ),
     ("D104", "a time of a database's connection is outside its limits", "write 1s to 10m"),
     ("D105", "a table can not be used as the mapping asks", "see docs/databases.md for what each key takes"),
+    ("D106", "`deliver: postgres` is not right", "see docs/write-back.md for what each key takes"),
+    (
+        "D111",
+        "the row of a result is gone, or changed since it was read",
+        "look at the row; `vestibule jobs retry` tries again, `on_conflict` says what happens by itself",
+    ),
+    ("D112", "nothing is installed for write-back", "let a DBA run `vestibule db install`"),
+    (
+        "D113",
+        "a table or procedure is not as the mapping says",
+        "compare `return.write` and `deliver` with the catalogue; names are to the letter",
+    ),
+    ("D114", "there is nothing that can be written", "see docs/write-back.md: what is written"),
+    (
+        "D115",
+        "the database refuses what was to be written",
+        "the SQLSTATE and the constraint say what is wrong; mend the mapping or the row, then `vestibule jobs retry`",
+    ),
+    ("D107", "a look-up can not be read", "see docs/lookups.md: `from` and `key` are names of the catalogue"),
 ];
 
 /// The word of `connections`, `receive` and `deliver`.
@@ -72,7 +94,7 @@ impl ConnectionKind for Postgres {
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<dyn Connection>> {
         let settings = Arc::new(Settings::read(&request, diagnostics)?);
-        let returner = Arc::new(NotYet(format!("{KIND} {}", request.name)));
+        let returner = Arc::new(PgReturner::new(Arc::clone(&settings)));
         Some(Arc::new(Server { settings, returner }))
     }
 }
@@ -80,7 +102,7 @@ impl ConnectionKind for Postgres {
 /// One connection of `vestibule.yaml`.
 struct Server {
     settings: Arc<Settings>,
-    returner: Arc<dyn Returner>,
+    returner: Arc<PgReturner>,
 }
 
 impl Connection for Server {
@@ -105,35 +127,29 @@ impl Connection for Server {
         }
     }
 
-    fn place(&self, _: &Mapping, channel: &Channel, diagnostics: &mut Diagnostics) -> Option<Place> {
-        diagnostics.push("D105", &channel.span, "`deliver: postgres` is not there yet", "not yet");
-        None
+    fn place(&self, mapping: &Mapping, channel: &Channel, diagnostics: &mut Diagnostics) -> Option<Place> {
+        Some(Deliver::read(mapping, channel, diagnostics)?.to_place(self.returner.name()))
     }
 
     fn returner(&self) -> Arc<dyn Returner> {
-        Arc::clone(&self.returner)
+        self.returner.clone()
     }
 
     fn topology(&self, _: &Mapping, _: &Channel) -> Vec<String> {
         Vec::new()
     }
 
+    fn lookup(
+        &self,
+        _: &Mapping,
+        plan: &LookupPlan,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<dyn Lookup>> {
+        Some(Arc::new(PgLookup::open(&self.settings, plan, diagnostics)?))
+    }
+
     fn database(&self) -> Option<Arc<dyn Database>> {
         None
-    }
-}
-
-/// Stands where results will be written back.
-struct NotYet(String);
-
-impl Returner for NotYet {
-    fn name(&self) -> &str {
-        &self.0
-    }
-
-    fn hand_back<'a>(&'a self, parcels: &'a [Parcel]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
-        let refused = |_| Err(Fault::new(FaultCode::Undeliverable, "write-back is not there yet"));
-        Box::pin(async move { parcels.iter().map(refused).collect() })
     }
 }
 

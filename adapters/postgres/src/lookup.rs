@@ -1,0 +1,129 @@
+//! Reference data: the keys of a column, read whole in a read-only transaction of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio_postgres::Client;
+use vestibule_core::{
+    change::Cell,
+    fault::{Fault, FaultCode},
+    mapping::{diagnostic::Diagnostics, plan::LookupPlan},
+    ports::Lookup,
+};
+
+use crate::{
+    cell::{self, Kind},
+    database::{
+        Line, Relation, Settings, fault,
+        quote::{check_name, identifier},
+    },
+    error::Trouble,
+};
+
+/// Keys of one round.
+const ROUND: usize = 20_000;
+/// Longest key, in bytes. What is longer is text that nobody looks up.
+const LONGEST: usize = 1_000;
+/// Most bytes of all keys.
+const MOST_BYTES: usize = 512 << 20;
+
+/// The keys of one column.
+pub(crate) struct PgLookup {
+    name: String,
+    settings: Arc<Settings>,
+    from: Relation,
+    key: String,
+    refresh: Duration,
+}
+
+impl PgLookup {
+    /// Reads the plan; names that can be none of PostgreSQL are reported at its place.
+    pub fn open(settings: &Arc<Settings>, plan: &LookupPlan, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let from = Relation::parse(&plan.from);
+        if from.is_err() || check_name(&plan.key).is_err() {
+            let title = format!("the look-up `{}` can not be read", plan.name);
+            diagnostics
+                .push("D107", &plan.span, title, "`from` or `key` is no name of PostgreSQL")
+                .help("from: sales.policies, key: policy_no");
+        }
+        let from = from.ok().filter(|_| check_name(&plan.key).is_ok())?;
+        let name = format!("{} from {} {from}.{}", plan.name, settings.name, plan.key);
+        let (settings, key) = (Arc::clone(settings), plan.key.clone());
+        Some(Self { name, settings, from, key, refresh: plan.refresh })
+    }
+
+    async fn read(&self, most: usize) -> Result<Vec<Box<str>>, Fault> {
+        let failed = |trouble| fault(&self.name, trouble);
+        let unquotable = |_| Fault::new(FaultCode::Internal, "its key is no name");
+        let key = identifier(&self.key).map_err(unquotable)?;
+        let relation = self.from.quoted();
+        let mut line = Line::open(&self.settings, "look-ups").await.map_err(failed)?;
+        let limit = self.settings.timeout.max(Duration::from_secs(60));
+        let begin = line.run(limit, |client| begin(client, &relation, &key));
+        let kind = begin.await.map_err(failed)?;
+        let fetch = format!("FETCH {ROUND} FROM vestibule_keys");
+        let mut found: Vec<Box<str>> = Vec::new();
+        let mut bytes = 0_usize;
+        loop {
+            let round =
+                line.run(limit, |client| async { Ok(client.query(fetch.as_str(), &[]).await?) }).await;
+            let rows = round.map_err(failed)?;
+            if rows.len().saturating_add(found.len()) > most {
+                return Err(too_large(format!("it has more than {most} keys")));
+            }
+            for row in &rows {
+                let text: Option<&str> = row.try_get(0).map_err(|it| failed(Trouble::from(it)))?;
+                let Some(text) = text else {
+                    return Err(too_large(format!("a key is longer than {LONGEST} bytes")));
+                };
+                // As the same value is read from a row.
+                let key: Box<str> = match cell::cell(text.as_bytes(), &kind) {
+                    Cell::Text(text) => text,
+                    Cell::Null | Cell::Unchanged | Cell::Unreadable(_) | Cell::Json(_) | Cell::List(_) => {
+                        text.into()
+                    }
+                };
+                bytes = bytes.saturating_add(key.len());
+                found.push(key);
+            }
+            if bytes > MOST_BYTES {
+                return Err(too_large(format!("its keys have more than {MOST_BYTES} bytes")));
+            }
+            if rows.len() < ROUND {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+fn too_large(why: String) -> Fault {
+    Fault::new(FaultCode::TooLarge, why)
+}
+
+/// Begins to read; what values of the column are.
+async fn begin(client: &Client, relation: &str, key: &str) -> Result<Kind, Trouble> {
+    client.batch_execute("BEGIN READ ONLY").await?;
+    let shape = client.prepare(&format!("SELECT {key} FROM {relation} LIMIT 0")).await?;
+    let oid = shape.columns().first().map_or(0, |it| it.type_().oid());
+    let kind = cell::kinds_of_oids(client, &[oid]).await?.remove(&oid).unwrap_or_default();
+    let text = format!("CASE WHEN octet_length({key}::text) <= {LONGEST} THEN {key}::text END");
+    let cursor = format!(
+        "DECLARE vestibule_keys NO SCROLL CURSOR FOR SELECT DISTINCT {text} FROM {relation} WHERE {key} IS NOT NULL"
+    );
+    client.batch_execute(&cursor).await?;
+    Ok(kind)
+}
+
+impl Lookup for PgLookup {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn refresh(&self) -> Duration {
+        self.refresh
+    }
+
+    fn keys(&self, most: usize) -> BoxFuture<'_, Result<Vec<Box<str>>, Fault>> {
+        Box::pin(self.read(most))
+    }
+}
