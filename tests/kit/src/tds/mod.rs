@@ -13,6 +13,7 @@
 
 mod answer;
 mod column;
+mod outbox;
 mod param;
 mod request;
 mod script;
@@ -37,6 +38,7 @@ use self::tls::Identity;
 pub use self::{
     answer::Answer,
     column::{Column, LATIN1, Type, Value},
+    outbox::{OutboxWorld, Trouble, Written},
     request::{Kind, Login, Param, Request},
     script::Script,
 };

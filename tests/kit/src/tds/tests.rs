@@ -396,3 +396,61 @@ async fn what_is_encrypted_is_agreed_before_the_login() {
         assert_eq!(server.faults(), [] as [String; 0]);
     }
 }
+
+const DRAIN: &str =
+    "DECLARE @until binary(8) = MIN_ACTIVE_ROWVERSION(); SELECT TOP (2) rv FROM [v].[outbox] WHERE rv > @P1";
+
+async fn drained(client: &mut Connected, after: i64) -> Result<Vec<i64>, Error> {
+    let rows = client.query(DRAIN, &[&after]).await?.into_first_result().await?;
+    Ok(rows.iter().map(|it| it.get(0).unwrap()).collect())
+}
+
+#[tokio::test]
+async fn an_outbox_in_memory_hides_what_is_not_committed_and_gives_back_what_was_not() {
+    let world = OutboxWorld::new("dbo.orders", &[("order_no", "int")]);
+    let server = TdsServer::with(Options::default(), world.clone()).unwrap();
+    let row = |it: i64| Written { op: 'i', before: None, after: Some(format!("t{it};")) };
+    let first = world.write(row(1));
+    let slow = world.begin();
+    let held = world.write_in(slow, row(2));
+    let after = world.write(row(3));
+    let mut client = self::client(&server).await;
+    assert_eq!(
+        drained(&mut client, 0).await.unwrap(),
+        [first],
+        "a later commit can not hide an earlier version"
+    );
+    world.commit(slow);
+    assert_eq!(drained(&mut client, 0).await.unwrap(), [first, held], "two at a time");
+    assert_eq!(drained(&mut client, held).await.unwrap(), [after]);
+
+    let delete = format!("DELETE FROM [v].[outbox] WHERE rv IN (0x{first:016X}, 0x{held:016X});");
+    client.simple_query("BEGIN TRANSACTION").await.unwrap().into_results().await.unwrap();
+    client.simple_query(delete.as_str()).await.unwrap().into_results().await.unwrap();
+    assert_eq!(world.left(), [after]);
+    drop(client);
+    let mut client = self::client(&server).await;
+    while world.left().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.trouble("delete from", Trouble::After);
+    assert!(client.simple_query(delete.as_str()).await.is_err());
+    assert_eq!(world.left(), [after], "it was done although nobody heard of it");
+
+    let mut client = self::client(&server).await;
+    world.trouble("min_active", Trouble::Deadlock);
+    assert_eq!(number(&drained(&mut client, 0).await.unwrap_err()), Some(1_205));
+    let lock = "EXEC sys.sp_getapplock @Resource = @P1";
+    let got = async |client: &mut Connected| {
+        let row = client.query(lock, &[&"flow"]).await.unwrap().into_row().await.unwrap().unwrap();
+        row.get::<i32, _>(0)
+    };
+    let mut other = self::client(&server).await;
+    assert_eq!((got(&mut client).await, got(&mut other).await), (Some(0), Some(-1)), "one drains");
+    drop(client);
+    let start = std::time::Instant::now();
+    while got(&mut other).await != Some(0) {
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+    assert_eq!(world.mistakes(), [] as [String; 0]);
+}
