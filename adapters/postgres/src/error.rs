@@ -66,11 +66,7 @@ pub enum Trouble {
 impl From<tokio_postgres::Error> for Trouble {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(refusal) = error.as_db_error() {
-            // Data exceptions and broken constraints quote what they are about; these classes do not.
-            let speaks_of_names = ["08", "0A", "25", "28", "3D", "3F", "42", "53", "55", "57", "58"];
-            let class = refusal.code().code().get(..2).unwrap_or_default();
-            let said = speaks_of_names.contains(&class).then(|| refusal.message().to_owned());
-            return Self::Refused { state: refusal.code().clone(), said };
+            return Self::refused(refusal.code().clone(), refusal.message());
         }
         let text = error.to_string();
         // The kinds of this error are private; its words are fixed.
@@ -84,6 +80,15 @@ impl From<tokio_postgres::Error> for Trouble {
 }
 
 impl Trouble {
+    /// What a server refused with. Of its words those are kept that quote no value.
+    pub(crate) fn refused(state: SqlState, message: &str) -> Self {
+        // Data exceptions and broken constraints quote what they are about; these classes do not.
+        let speaks_of_names = ["08", "0A", "25", "28", "3D", "3F", "42", "53", "55", "57", "58"];
+        let class = state.code().get(..2).unwrap_or_default();
+        let said = speaks_of_names.contains(&class).then(|| message.to_owned());
+        Self::Refused { state, said }
+    }
+
     /// True where the connection is of no use any more.
     pub(crate) fn is_fatal(&self) -> bool {
         match self {

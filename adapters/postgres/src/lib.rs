@@ -13,6 +13,7 @@ mod connection;
 #[allow(dead_code, unused_imports)] // Until every way of capture is there.
 mod database;
 mod error;
+mod log;
 mod lookup;
 mod queue;
 mod read;
@@ -63,6 +64,8 @@ use crate::{
 pub use cell::probe;
 pub use database::{CODES, Postgres};
 pub use error::{StoreError, Trouble as Cause};
+#[doc(hidden)]
+pub use log::probe as probe_pgoutput;
 pub use settings::{Password, Settings, Tls};
 
 /// Changes and questions that may wait; further callers wait for room.

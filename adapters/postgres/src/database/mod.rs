@@ -32,6 +32,7 @@ pub(crate) use self::{
 };
 use crate::{
     error::Trouble,
+    log::LogSource,
     lookup::PgLookup,
     writeback::{Deliver, PgReturner},
 };
@@ -114,12 +115,13 @@ impl Connection for Server {
         &self,
         mapping: &Arc<Mapping>,
         channel: &Channel,
-        _deliver: Option<&Place>,
+        deliver: Option<&Place>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<dyn Source>> {
         let receive = Receive::read(mapping, channel, diagnostics)?;
         match receive.capture {
-            Capture::Trigger | Capture::Snapshot | Capture::Log => {
+            Capture::Log => Some(Arc::new(LogSource::new(&self.settings, receive, deliver.cloned()))),
+            Capture::Trigger | Capture::Snapshot => {
                 let title = format!("`capture: {}` is not there yet", receive.capture.word());
                 diagnostics.push("D105", &channel.span, title, "not yet");
                 None
