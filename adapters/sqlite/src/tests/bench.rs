@@ -197,3 +197,58 @@ fn bench_claims_beside_a_million_finished_jobs() {
         }
     }
 }
+
+/// Processor seconds of this process so far: beside other work on the machine the clock says little.
+fn processor() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|it| it.parse::<f64>().ok()).sum();
+    ticks / 100.0
+}
+
+/// Jobs a second that a journaled source brings, in batches of so many, and how many of them are claimed a second.
+fn journaled(batch: usize, lines: Option<u32>, jobs: usize) -> (f64, f64) {
+    let (_directory, path) = temporary();
+    let running = Running::open(&path, &Settings::default()).unwrap();
+    let store = running.store();
+    let bytes = vec![b'x'; 300];
+    let job = |number: usize| {
+        let key = format!("pg:7301234567890123456:0/{:08X}:{}", number / 100, number % 100);
+        let order = lines.map(|lines| format!("id={}", number as u32 % lines).into());
+        NewJob { start: Start::Later, order, ..fixtures::job(Some(&key), &bytes) }
+    };
+    let (start, used) = (Instant::now(), processor());
+    let mut making = Duration::ZERO;
+    block_on(async {
+        for first in (0..jobs).step_by(batch) {
+            let begun = Instant::now();
+            let jobs = (first..first + batch).map(job).collect();
+            making += begun.elapsed();
+            store.submit_all(jobs).await.unwrap();
+        }
+    });
+    let stored = jobs as f64 / (start.elapsed() - making).as_secs_f64();
+    println!("{:.1} us of processor time for each job", (processor() - used) * 1e6 / jobs as f64);
+    let start = Instant::now();
+    let claimed = block_on(async {
+        let mut claimed = 0;
+        while start.elapsed() < TIME / 4 {
+            claimed += store.claim(flows(), 64).await.unwrap().len();
+        }
+        claimed
+    });
+    (stored, claimed as f64 / start.elapsed().as_secs_f64())
+}
+
+#[test]
+#[ignore = "takes half a minute and means something in release only"]
+fn bench_what_a_journaled_source_brings() {
+    let raw = raw(1_024, &[b'x'; 300]);
+    println!("raw rows/s in groups of 1,024: {raw:.0}");
+    for (batch, lines) in [(256, None), (1_024, None), (1_024, Some(1_000_000)), (1_024, Some(100))] {
+        let (stored, claimed) = journaled(batch, lines, 200 * 1_024);
+        println!(
+            "batches of {batch}, lines {lines:?}: {stored:.0} jobs/s stored, {claimed:.0} jobs/s claimed"
+        );
+    }
+}
