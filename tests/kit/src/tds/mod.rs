@@ -12,6 +12,7 @@
 //! ```
 
 mod answer;
+mod browser;
 mod column;
 mod outbox;
 mod param;
@@ -37,6 +38,7 @@ use std::{
 use self::tls::Identity;
 pub use self::{
     answer::Answer,
+    browser::Browser,
     column::{Column, LATIN1, Type, Value},
     outbox::{OutboxWorld, Trouble, Written},
     request::{Kind, Login, Param, Request},
@@ -65,6 +67,9 @@ pub struct Options {
     pub accounts: Vec<(String, String)>,
     /// Where clients are sent on to after their login, as the listener of an availability group does.
     pub route: Option<(String, u16)>,
+    /// The address that it listens at; 127.0.0.1 where there is none. Another one of the loopback network has a
+    /// [`Browser`] of its own.
+    pub ip: Option<Ipv4Addr>,
     /// The size of its packets; 4,096 where this is 0.
     pub packet: usize,
 }
@@ -96,7 +101,7 @@ impl<H: Handler> Handler for Arc<H> {
     }
 }
 
-/// A running server on 127.0.0.1. Ends when dropped.
+/// A running server on this machine. Ends when dropped.
 pub struct TdsServer {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -124,7 +129,7 @@ impl TdsServer {
 
     /// A server that behaves like this.
     pub fn with(options: Options, handler: impl Handler) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind((options.ip.unwrap_or(Ipv4Addr::LOCALHOST), 0))?;
         let address = listener.local_addr()?;
         let identity = (options.encryption != Encryption::NotSupported).then(Identity::make).transpose()?;
         let shared = Arc::new(Shared {
@@ -160,7 +165,7 @@ impl TdsServer {
         self.address
     }
 
-    /// The port on 127.0.0.1.
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.address.port()
     }

@@ -454,3 +454,22 @@ async fn an_outbox_in_memory_hides_what_is_not_committed_and_gives_back_what_was
     }
     assert_eq!(world.mistakes(), [] as [String; 0]);
 }
+
+#[tokio::test]
+async fn an_instance_is_found_by_its_name() {
+    use tiberius::SqlBrowser;
+    let ip = std::net::Ipv4Addr::new(127, 83, 81, 2);
+    let options = Options { ip: Some(ip), ..Options::default() };
+    let server = TdsServer::with(options, |_: &Request| vec![Answer::Done { affected: 4 }]).unwrap();
+    let _browser = Browser::start(ip, "LEGACY", server.port()).unwrap();
+    let mut config = Config::new();
+    config.host(ip.to_string());
+    config.instance_name("legacy");
+    config.authentication(AuthMethod::sql_server("sa", "secret"));
+    config.encryption(EncryptionLevel::NotSupported);
+    let socket = TcpStream::connect_named(&config).await.unwrap();
+    let mut client = Client::connect(config.clone(), socket.compat_write()).await.unwrap();
+    assert_eq!(client.execute("go", &[]).await.unwrap().rows_affected(), [4]);
+    config.instance_name("other");
+    assert!(TcpStream::connect_named(&config).await.is_err());
+}
