@@ -6,9 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use futures_util::future::join_all;
+use tokio::{sync::watch, time::timeout};
 use vestibule_core::{
     fault::{Fault, FaultCode, Recovery},
     flow::Flow,
@@ -23,6 +25,9 @@ use crate::{
     operators::Operators,
     wiring::channels::Channels,
 };
+
+/// Longest wait for reference data before the first document is taken.
+const LOOKUPS: Duration = Duration::from_secs(10);
 
 /// The flows and services of one directory, compiled: what exists here can be called.
 pub struct House {
@@ -54,9 +59,18 @@ impl House {
             sources: std::mem::take(&mut self.channels.sources),
             returners,
             deliver: self.channels.deliver.clone(),
+            lookups: self.channels.lookups.clone(),
             settings,
             ..Parts::called(self.flows.clone(), store)
         }
+    }
+
+    /// Reads all reference data once, so that the first documents find it; ends after [`LOOKUPS`] although some was not
+    /// read, for the runner goes on with it.
+    pub async fn read_lookups(&self) {
+        let all = join_all(self.channels.lookups.iter().map(|it| it.read()));
+        // Which failed is logged, and is a finding of every document that needs it.
+        drop(timeout(LOOKUPS, all).await);
     }
 
     /// True where this service has an operation of this flow.

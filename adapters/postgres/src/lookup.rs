@@ -127,3 +127,80 @@ impl Lookup for PgLookup {
         Box::pin(self.read(most))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vestibule_core::fault::Recovery;
+    use vestibule_testkit::postgres::Postgres;
+
+    use super::*;
+    use crate::database::tests::{run, settings};
+
+    fn of(url: &str, from: &str, key: &str) -> PgLookup {
+        PgLookup {
+            name: "them".into(),
+            settings: settings(url, "postgres"),
+            from: Relation::parse(from).unwrap(),
+            key: key.into(),
+            refresh: Duration::from_secs(60),
+        }
+    }
+
+    fn world(sql: &str) -> String {
+        let kit = Postgres::shared().unwrap();
+        let url = kit.database().unwrap();
+        kit.sql(&url, sql).unwrap();
+        url
+    }
+
+    fn keys(lookup: &PgLookup, most: usize) -> Result<Vec<String>, Fault> {
+        let mut found: Vec<String> = run(lookup.keys(most))?.into_iter().map(|it| it.to_string()).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    #[test]
+    fn each_key_is_read_once_as_a_row_spells_it() {
+        let url = world(
+            "CREATE TABLE t (a text, n numeric(9,2), c char(5), b bool, d date, \"o\"\"'; DROP\" int); \
+             INSERT INTO t VALUES ('x', 1.50, 'ab', true, '2026-01-02', 1), ('x', 1.5, 'ab', true, '2026-01-02', 1), \
+                 ('y''\u{e4}', 10, 'c', false, '2026-01-03', 2), (NULL, NULL, NULL, NULL, NULL, NULL);",
+        );
+        for (key, expected) in [
+            ("a", ["x", "y'\u{e4}"]),
+            ("n", ["1.50", "10.00"]),
+            ("c", ["ab", "c"]),
+            ("b", ["false", "true"]),
+            ("d", ["2026-01-02", "2026-01-03"]),
+            ("o\"'; DROP", ["1", "2"]),
+        ] {
+            assert_eq!(keys(&of(&url, "t", key), 10).unwrap(), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn many_keys_are_read_in_rounds_and_too_many_are_refused() {
+        let url = world("CREATE TABLE many AS SELECT it AS k FROM generate_series(1, 60000) it");
+        assert_eq!(keys(&of(&url, "public.many", "k"), 60_000).unwrap().len(), 60_000);
+        let refused = keys(&of(&url, "many", "k"), 59_999).unwrap_err();
+        assert_eq!(refused.code, FaultCode::TooLarge);
+        let url = world("CREATE TABLE long AS SELECT repeat('secret', 1000) AS k");
+        let refused = keys(&of(&url, "long", "k"), 10).unwrap_err();
+        assert!(!format!("{refused:?}").contains("secret"), "{refused:?}");
+        assert_eq!(refused.code, FaultCode::TooLarge);
+    }
+
+    #[test]
+    fn what_is_not_there_or_not_ours_is_a_fault() {
+        let url = world("CREATE TABLE t (a text); CREATE TABLE u (a text)");
+        for (from, key) in [("nowhere", "a"), ("t", "nothing")] {
+            let fault = keys(&of(&url, from, key), 10).unwrap_err();
+            assert!(fault.message.contains("42"), "{fault:?}");
+        }
+        let mut silent = of(&url, "t", "a");
+        let mut nobody = Arc::into_inner(settings(&url, "postgres")).unwrap();
+        nobody.hosts.iter_mut().for_each(|it| it.port = 1);
+        silent.settings = Arc::new(nobody);
+        assert_eq!(keys(&silent, 10).unwrap_err().recovery, Recovery::Retry);
+    }
+}

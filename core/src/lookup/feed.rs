@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 
-use super::{Keys, MOST_KEYS, Table};
+use super::{Keys, MOST_KEYS, Standing, Table};
 use crate::{
     fault::{Fault, FaultCode},
     ports::Lookup,
@@ -83,10 +83,13 @@ impl Feed {
         keys
     }
 
-    /// Reads again and again, for the runner to keep. Never ends.
+    /// Reads again and again, at once where that was not done yet, for the runner to keep. Never ends.
     pub async fn refresh_forever(&self) {
         let refresh = self.lookup.refresh().max(AGAIN.0);
         let mut pause = AGAIN.0;
+        if self.tables.iter().all(|it| matches!(it.standing(), Standing::Loaded(_))) {
+            sleep(refresh).await;
+        }
         loop {
             let next = if self.read().await.is_ok() {
                 pause = AGAIN.0;

@@ -101,6 +101,7 @@ impl Run {
         let end = runtime.block_on(async {
             let mut signals =
                 Signals::listen().map_err(|error| Stop::not_reachable(format!("signals: {error}")))?;
+            house.read_lookups().await;
             let runner = Runner::start(house.parts(shared.clone(), returners, settings));
             // Dropping the work drops the waiting only: what was accepted is finished by the runner.
             let keys = Keys::of(house.flows.get(flow), self.again);

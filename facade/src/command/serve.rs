@@ -88,6 +88,7 @@ impl Serve {
         let (flows, services) = (house.flows.len(), house.services.len());
         let store = store.map(|it| Arc::clone(&it.store));
         let Operation { settings, returners, operators } = operation;
+        house.read_lookups().await;
         let runner = Runner::start(house.parts(store.clone(), returners, settings));
         let front = Front::new(house, Arc::clone(&runner), store, config, operators);
         screen::tell(&format!(

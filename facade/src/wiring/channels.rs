@@ -1,12 +1,17 @@
 //! Channels past the request: connections, queues that are read, paths that are posted to, and where results go.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use vestibule_core::{
     job::Place,
+    lookup::Feed,
     mapping::{
-        diagnostic::Diagnostics,
-        plan::{Channel, Durability, Tickets},
+        diagnostic::{Diagnostics, Span},
+        plan::{Channel, Durability, LookupPlan, Tickets},
     },
     ports::{Connection, ConnectionRequest, Hook},
     runner::Fed,
@@ -26,12 +31,18 @@ pub struct Channels {
     pub deliver: Vec<Option<Place>>,
     /// Paths that are posted to, with the position of the flow.
     pub hooks: HashMap<Box<str>, (usize, Arc<dyn Hook>)>,
+    /// Reference data of all flows; what several want is read once.
+    pub lookups: Vec<Arc<Feed>>,
 }
+
+/// Reference data by connection, table, column and how often it is read.
+type Wanted = BTreeMap<(String, String, String, Duration), Feed>;
 
 impl Opening<'_> {
     /// Opens every connection and every channel of these flows. Connects to nothing.
     pub fn channels(&mut self, flows: &[(usize, &MappingPlan)]) -> Channels {
         let mut channels = Channels { connections: self.connections(), ..Channels::default() };
+        let mut wanted = Wanted::default();
         for (flow, plan) in flows {
             let mut found = Diagnostics::default();
             let deliver = plan.mapping.handling.deliver.as_ref();
@@ -48,12 +59,47 @@ impl Opening<'_> {
                     add_hook(&mut channels, *flow, channel, hook, &mut found);
                 }
             }
+            for lookup in &plan.mapping.lookups {
+                self.lookup(plan, lookup, &channels.connections, &mut wanted, &mut found);
+            }
             // Positions are those of the flows that were put together.
             channels.deliver.resize(*flow, None);
             channels.deliver.push(place);
             self.report.extend(plan.file, found);
         }
+        channels.lookups = wanted.into_values().map(Arc::new).collect();
         channels
+    }
+
+    /// Opens reference data, or shares what another mapping has opened.
+    fn lookup(
+        &self,
+        plan: &MappingPlan,
+        lookup: &LookupPlan,
+        opened: &[Arc<dyn Connection>],
+        wanted: &mut Wanted,
+        found: &mut Diagnostics,
+    ) {
+        let key = (lookup.connection.clone(), lookup.from.clone(), lookup.key.clone(), lookup.refresh);
+        if let Some(feed) = wanted.get_mut(&key) {
+            feed.share(Arc::clone(&lookup.table));
+            return;
+        }
+        let before = found.len();
+        let Some(connection) = self.named(&lookup.connection, None, &lookup.span, opened, found) else {
+            return;
+        };
+        match connection.lookup(&plan.mapping, lookup, found) {
+            Some(data) => {
+                wanted.insert(key, Feed::new(data, vec![Arc::clone(&lookup.table)]));
+            }
+            None if found.len() == before => {
+                let title = format!("the connection `{}` has no tables", lookup.connection);
+                let label = "look-ups are read from databases";
+                found.push(codes::UNKNOWN_CONNECTION, &lookup.span, title, label);
+            }
+            None => {}
+        }
     }
 
     fn connections(&mut self) -> Vec<Arc<dyn Connection>> {
@@ -95,23 +141,32 @@ impl Opening<'_> {
             problem.help("name one of those under `connections:` in vestibule.yaml");
             return None;
         };
+        self.named(name, Some(&channel.kind), &channel.span, opened, found)
+    }
+
+    /// The connection of this name, of this kind where one is asked for.
+    fn named(
+        &self,
+        name: &str,
+        kind: Option<&str>,
+        at: &Span,
+        opened: &[Arc<dyn Connection>],
+        found: &mut Diagnostics,
+    ) -> Option<Arc<dyn Connection>> {
         let defined = self.config.connections.iter().find(|it| it.name == name);
-        match defined {
-            Some(defined) if defined.kind == *channel.kind => {
-                opened.iter().find(|it| it.name() == name).map(Arc::clone)
-            }
-            Some(defined) => {
+        match (defined, kind) {
+            (Some(defined), Some(kind)) if defined.kind != kind => {
                 let title = format!("the connection `{name}` is one of `{}`", defined.kind);
-                let label = format!("not of `{}`", channel.kind);
-                found.push(codes::UNKNOWN_CONNECTION, &channel.span, title, label);
+                found.push(codes::UNKNOWN_CONNECTION, at, title, format!("not of `{kind}`"));
                 None
             }
+            (Some(_), _) => opened.iter().find(|it| it.name() == name).map(Arc::clone),
             // Without a configuration nobody has said which connections there are.
-            None if self.config_file.is_none() => None,
-            None => {
+            (None, _) if self.config_file.is_none() => None,
+            (None, _) => {
                 let title = format!("there is no connection `{name}`");
                 let label = "not under `connections:` of vestibule.yaml";
-                let problem = found.push(codes::UNKNOWN_CONNECTION, &channel.span, title, label);
+                let problem = found.push(codes::UNKNOWN_CONNECTION, at, title, label);
                 let known: Vec<&str> = self.config.connections.iter().map(|it| it.name.as_str()).collect();
                 // The channel has no place of its single settings: a near miss is named, not mended.
                 match vestibule_core::mapping::diagnostic::nearest(name, &known) {
