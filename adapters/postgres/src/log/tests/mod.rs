@@ -1,6 +1,7 @@
 //! The log against servers of our own.
 
 mod existing;
+mod stops;
 mod stream;
 
 use std::{
