@@ -49,3 +49,6 @@ CREATE TABLE payments (
 
 CREATE SEQUENCE order_numbers START 1000;
 CREATE SEQUENCE payment_numbers START 1000;
+
+-- What a mapping looks up (docs/lookups.md), and nothing else of this table.
+GRANT SELECT (customer_no) ON blocked_customers TO scoring;

@@ -6,14 +6,19 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    sync::Arc,
 };
 
 use clap::{Args, Subcommand};
+use vestibule_core::{
+    fault::Fault,
+    mapping::plan::Mapping,
+    ports::{Login, Use},
+};
 
 use self::cluster::Cluster;
-use super::{End, Stop, serve::Serve};
-use crate::screen;
+use super::{End, Stop, outset, serve::Serve};
+use crate::{screen, wiring::Plans};
 
 /// The sample, as it is in `samples/orders`: the demonstration needs nothing beside the binary.
 const FILES: [(&str, &str); 6] = [
@@ -60,7 +65,7 @@ Example:
   vestibule demo orders --listen 127.0.0.1:0      # a free port; the ready line names it
 
 Needs PostgreSQL's server programs: the Debian package `postgresql`, or their directory in VESTIBULE_POSTGRES_BIN.
-A private server is started, schema and rows of an old shop are put in, `vestibule db install` is run as its DBA would,
+A private server is started, schema and rows of an old shop are put in, what `vestibule db install` prints is run as its DBA would,
 and then `vestibule serve`. Ctrl-C ends all of it and removes the directory.")]
 struct Orders {
     /// Address and port of Vestibule
@@ -115,21 +120,31 @@ fn desk(cluster: &Cluster) -> std::io::Result<PathBuf> {
     Ok(desk)
 }
 
-/// As a DBA does it: by the command, not around it.
+/// Runs what `vestibule db install` runs, as the DBA; the text of it is kept for reading.
 fn installed(desk: &Path) -> Result<(), Stop> {
-    let own = std::env::current_exe().map_err(|cause| Stop::not_reachable(cause.to_string()))?;
-    let mut install = Command::new(own);
-    install.args(["db", "install"]).arg(desk).args(["--yes", "--user", "postgres"]);
-    let done =
-        install.stdin(Stdio::null()).output().map_err(|cause| Stop::not_reachable(cause.to_string()))?;
-    if done.status.success() {
-        return Ok(());
+    let registry = outset::registry();
+    let mut plans = Plans::read(outset::directory(desk)?, &registry);
+    let runtime = outset::runtime()?;
+    let house = outset::house(&mut plans, &runtime)?;
+    let uses: Vec<Use> = house.flows.iter().flat_map(|flow| uses(&flow.mapping)).collect();
+    let failed = |fault: Fault| Stop::failed(format!("the database can not be prepared: {fault}"));
+    for connection in &house.channels.connections {
+        let Some(database) = connection.database() else { continue };
+        let scripts = database.scripts(&uses).map_err(failed)?;
+        fs::write(desk.join("install.sql"), &scripts.install)?;
+        fs::write(desk.join("uninstall.sql"), &scripts.uninstall)?;
+        let dba = Login { user: "postgres".into(), password: None };
+        runtime.block_on(database.execute(&scripts.install, Some(&dba))).map_err(failed)?;
     }
-    let said = [done.stdout, done.stderr].concat();
-    Err(Stop::failed(format!(
-        "`vestibule db install` failed:\n{}",
-        String::from_utf8_lossy(&said).trim_end()
-    )))
+    Ok(())
+}
+
+fn uses(mapping: &Arc<Mapping>) -> Vec<Use> {
+    let none = Use { mapping: Arc::clone(mapping), receive: None, deliver: None };
+    let receives = mapping.receive.iter().map(|it| Use { receive: Some(it.clone()), ..none.clone() });
+    let delivers =
+        mapping.handling.deliver.iter().map(|it| Use { deliver: Some(it.clone()), ..none.clone() });
+    receives.chain(delivers).collect()
 }
 
 fn invitation(cluster: &Cluster, desk: &Path) -> String {
@@ -142,7 +157,7 @@ fn invitation(cluster: &Cluster, desk: &Path) -> String {
          SELECT order_no, total, risk_score, risk_note, risk_state FROM orders WHERE order_no >= 501;\n\
          \n  PGHOST=127.0.0.1 PGPORT={port} sh {desk}/writer.sh 30   # the application, for half a minute\n  \
          vestibule db status {desk}\n  \
-         vestibule db plan {desk}                                # all that was put into the database, and how it goes\n\
+         less {desk}/install.sql {desk}/uninstall.sql            # all that was put into the database, and how it goes\n\
          \nCtrl-C ends everything and removes it.\n"
     )
 }
