@@ -135,13 +135,17 @@ async fn jobs_of_one_order_are_worked_on_one_after_the_other() {
     let store = MemoryStore::default();
     let queue = journaled((0..400).map(|it| event(it).to(reply_to("out"))));
     let post = Arc::new(Post::new("out"));
+    // Each third takes long: what may overtake it does.
+    let steps = (0..400).map(|it| {
+        let time = Duration::from_millis(if it % 3 == 0 { 90 } else { 2 });
+        Step::After(time, Box::new(Step::Answer(json!({ "priority": "high" }))))
+    });
+    let model: Arc<dyn Model> = Arc::new(ScriptedModel::new("m", steps));
+    let flow = flow(&format!("{ASKS}{FORM}order: a\nconcurrency: 16\n"), vec![model]);
     let _runner = Runner::start(Parts {
         sources: vec![Fed { flow: 0, source: Arc::new(Feed(Arc::clone(&queue))) }],
         returners: vec![Arc::clone(&post) as Arc<dyn Returner>],
-        ..Parts::called(
-            vec![Arc::new(slow("order: a\nconcurrency: 3\n", Duration::from_millis(20)))],
-            Some(Arc::new(store.beside())),
-        )
+        ..Parts::called(vec![Arc::new(flow)], Some(Arc::new(store.beside())))
     });
     sleep(Duration::from_secs(200)).await;
     let mut by_order: BTreeMap<String, Vec<usize>> = BTreeMap::new();

@@ -4,6 +4,7 @@ mod bench;
 mod crash;
 mod disk;
 mod group;
+mod journal;
 mod power;
 mod upgrade;
 mod visit;
