@@ -126,7 +126,12 @@ fn fits_capture(word: &str, capture: &str, block: &Node, diagnostics: &mut Diagn
         // Reported where the word was read.
         return;
     }
-    for (name, ways) in OF_CAPTURE {
+    let foreign: &[&str] = match word {
+        "postgres" => &["capture_instance", "competing"],
+        _ => &["slot", "publication", "wal_budget", "unlimited"],
+    };
+    // Keys of the other database are unknown here, and reported as such.
+    for (name, ways) in OF_CAPTURE.into_iter().filter(|(name, _)| !foreign.contains(name)) {
         let Some((key, _)) = block.entry(name).filter(|_| !ways.contains(&capture)) else { continue };
         let title = format!("`{name}` has no effect with `capture: {capture}`");
         let found = diagnostics.push("M053", &key.span, title, "remove this");

@@ -1,4 +1,5 @@
 mod channels;
+mod databases;
 mod fixture;
 mod mistakes;
 mod samples;
