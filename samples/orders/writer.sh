@@ -13,7 +13,7 @@ block() {
 BEGIN;
 WITH placed AS (
     INSERT INTO orders (order_no, customer_no, total, note)
-    SELECT nextval('order_numbers'), 1 + floor(random() * 50)::int, round((random() ^ 4 * 20000)::numeric, 2),
+    SELECT nextval('order_numbers'), 1 + floor(random() * 50)::int, round((5 + random() ^ 4 * 20000)::numeric, 2),
            CASE WHEN random() < 0.1 THEN 'deliver today, ring twice' END
     FROM generate_series(1, 3)
     RETURNING order_no, total

@@ -16,6 +16,7 @@ mod idempotency;
 mod llmock;
 mod models;
 mod operators;
+mod orders;
 mod queues;
 mod quickstart;
 mod refusals;

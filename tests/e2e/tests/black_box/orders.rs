@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -34,7 +34,20 @@ impl Shop {
     fn file(&self, user: &str, database: &str, name: &str) {
         let port = self.cluster.address().port().to_string();
         let done = Command::new("psql")
-            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &port, "-U", user, "-d", database])
+            .args([
+                "-X",
+                "-q",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-U",
+                user,
+                "-d",
+                database,
+            ])
             .arg("-f")
             .arg(self.desk.folder.path().join(name))
             .output()
@@ -54,6 +67,18 @@ impl Shop {
         said
     }
 
+    /// Starts the application for so many seconds.
+    fn writer(&self, seconds: u32) -> Child {
+        let port = self.cluster.address().port().to_string();
+        Command::new("sh")
+            .arg(self.desk.folder.path().join("writer.sh"))
+            .arg(seconds.to_string())
+            .envs([("PGHOST", "127.0.0.1"), ("PGPORT", port.as_str())])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
     /// The catalogue as text: what is defined, and who there is.
     fn catalogue(&self) -> String {
         let port = self.cluster.address().port().to_string();
@@ -69,7 +94,8 @@ impl Shop {
         let roles = print("pg_dumpall", &["--roles-only"]);
         let schema = print("pg_dump", &["-s", "orders"]);
         // Newer ones begin and end with a word of chance.
-        let plain = |text: String| text.lines().filter(|it| !it.starts_with('\\')).collect::<Vec<_>>().join("\n");
+        let plain =
+            |text: String| text.lines().filter(|it| !it.starts_with('\\')).collect::<Vec<_>>().join("\n");
         format!("{}\n{}", plain(roles), plain(schema))
     }
 
@@ -103,7 +129,8 @@ fn orders_and_payments_get_their_score_once_and_uninstall_leaves_nothing() {
     assert_ne!(shop.catalogue(), before, "something was installed");
     let mut server = shop.desk.serve();
     let ready = Instant::now();
-    while server.stderr().matches("a source is open").count() < 2 && ready.elapsed() < Duration::from_secs(10) {
+    while server.stderr().matches("a source is open").count() < 2 && ready.elapsed() < Duration::from_secs(10)
+    {
         sleep(Duration::from_millis(50));
     }
 
@@ -121,13 +148,18 @@ fn orders_and_payments_get_their_score_once_and_uninstall_leaves_nothing() {
 
     // By log.
     shop.sql("INSERT INTO payments (pay_no, order_no, method, amount, country) VALUES (1, 501, 'CARD', 5, 'NG'), (2, 501, 'CASH', 1000, 'ES')");
-    let payments = "SELECT string_agg(concat_ws(' ', pay_no, risk_score), '; ' ORDER BY pay_no) FROM payments";
+    let payments =
+        "SELECT string_agg(concat_ws(' ', pay_no, risk_score), '; ' ORDER BY pay_no) FROM payments";
     shop.says(payments, "1 80; 2 60", &server);
 
     // What was written back came back to nobody: one job for each change of the application that was not passed over.
     sleep(Duration::from_secs(3));
     let worked = jobs(&shop);
-    assert!((6..=8).contains(&worked), "{worked} jobs for 4 changes of orders and 2 payments\n{}", server.stderr());
+    assert!(
+        (6..=8).contains(&worked),
+        "{worked} jobs for 4 changes of orders and 2 payments\n{}",
+        server.stderr()
+    );
     sleep(Duration::from_secs(2));
     assert_eq!(jobs(&shop), worked, "they stay as many");
 
@@ -143,15 +175,7 @@ fn everything_that_the_writer_wrote_while_the_desk_was_killed_is_scored() {
     let shop = Shop::open();
     shop.db("install");
     let mut server = shop.desk.serve();
-    let port = shop.cluster.address().port().to_string();
-    let mut writer = Command::new("sh")
-        .arg(shop.desk.folder.path().join("writer.sh"))
-        .arg("6")
-        .envs([("PGHOST", "127.0.0.1"), ("PGPORT", port.as_str())])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut writer = shop.writer(6);
     for _ in 0..3 {
         sleep(Duration::from_millis(1_500));
         server.kill().unwrap();
@@ -179,10 +203,30 @@ fn the_demonstration_serves_a_shop_of_its_own_and_removes_it() {
     })
     .unwrap_or_else(|failed| panic!("{failed}"));
     let said = server.stderr();
-    let port = said.split("-p ").nth(1).and_then(|it| it.split(' ').next()).unwrap_or_else(|| panic!("{said}")).to_owned();
+    let port = said
+        .split("-p ")
+        .nth(1)
+        .and_then(|it| it.split(' ').next())
+        .unwrap_or_else(|| panic!("{said}"))
+        .to_owned();
     let psql = |statements: &str| {
         let done = Command::new("psql")
-            .args(["-X", "-q", "-A", "-t", "-h", "127.0.0.1", "-p", &port, "-U", "shop", "-d", "orders", "-c", statements])
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-U",
+                "shop",
+                "-d",
+                "orders",
+                "-c",
+                statements,
+            ])
             .output()
             .unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -207,4 +251,16 @@ fn the_sample_is_without_mistakes() {
     let said = [done.stdout, done.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(done.status.success() && !said.contains("warning"), "{said}");
+}
+
+#[test]
+fn the_writer_writes_as_an_application_does() {
+    let shop = Shop::open();
+    let status = shop.writer(2).wait().unwrap();
+    assert!(status.success());
+    let told = shop.sql(
+        "SELECT (SELECT count(*) > 20 FROM orders WHERE order_no >= 1000), (SELECT count(*) > 10 FROM payments), \
+         (SELECT count(*) < 20 FROM orders WHERE order_no <= 20), (SELECT count(*) FROM orders WHERE total = 0)",
+    );
+    assert_eq!(told, "t|t|t|0");
 }
