@@ -199,7 +199,7 @@ fn bench_claims_beside_a_million_finished_jobs() {
 }
 
 /// Processor seconds of this process so far: beside other work on the machine the clock says little.
-fn processor() -> f64 {
+pub(super) fn processor() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|it| it.parse::<f64>().ok()).sum();

@@ -49,11 +49,11 @@ impl Files for NoFiles {
     }
 }
 
-fn flow() -> Flow {
+fn flow(text: &str) -> Flow {
     let registry = Registry { formats: vec![Arc::new(ChangeFormat::default())], ..Registry::default() };
     let around = Surroundings { files: &NoFiles, registry: &registry, routes: None };
-    let compiled = compile("numbers.map.yaml", MAPPING, &around);
-    let problems = compiled.diagnostics.render("numbers.map.yaml", MAPPING, false);
+    let compiled = compile("numbers.map.yaml", text, &around);
+    let problems = compiled.diagnostics.render("numbers.map.yaml", text, false);
     let mapping = compiled.mapping.unwrap_or_else(|| panic!("{problems}"));
     Flow::assemble(Arc::new(mapping), &registry, Vec::new(), Vec::new()).unwrap()
 }
@@ -138,7 +138,7 @@ fn the_reader_of_a_log_works_until_it_is_killed() {
         let _runner = Runner::start(Parts {
             sources: vec![Fed { flow: 0, source: Arc::new(Numbers) }],
             settings,
-            ..Parts::called(vec![Arc::new(flow())], Some(store))
+            ..Parts::called(vec![Arc::new(flow(MAPPING))], Some(store))
         });
         std::future::pending::<()>().await;
     });
@@ -196,4 +196,46 @@ fn check(path: &Path, round: u32) -> (u64, u64) {
     }
     assert!(number >= kept, "round {round}: {kept} were settled, and there are {number} jobs");
     (kept, finished)
+}
+
+/// A line of what the system says of this process, in MB.
+fn memory(what: &str) -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|it| it.strip_prefix(what)).unwrap_or_default();
+    line.trim_matches([':', '\t', ' ', 'k', 'B']).parse::<f64>().unwrap_or_default() / 1024.0
+}
+
+#[test]
+#[ignore = "takes a minute and means something in release only"]
+fn bench_what_a_runner_takes_from_a_log() {
+    for (what, mapping) in
+        [("ordered", MAPPING.to_owned()), ("without an order", MAPPING.replace("order: line\n", ""))]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let running = Running::open(&directory.path().join("jobs.db"), &Settings::default()).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let runner = Runner::start(Parts {
+                sources: vec![Fed { flow: 0, source: Arc::new(Numbers) }],
+                ..Parts::called(vec![Arc::new(flow(&mapping))], Some(Arc::new(running.store().clone())))
+            });
+            let (began, used) = (std::time::Instant::now(), super::bench::processor());
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            let figures = runner.figures();
+            let (received, ended) = (figures.sources[0].received as f64, figures.flows[0].ended[0].1 as f64);
+            let seconds = began.elapsed().as_secs_f64();
+            println!(
+                "{what}: {:.0} documents/s made durable while {:.0} a second were worked on; {:.1} us of processor \
+                 time each; {:.0} MB resident, {:.0} MB at most",
+                received / seconds,
+                ended / seconds,
+                (super::bench::processor() - used) * 1e6 / received,
+                memory("VmRSS"),
+                memory("VmHWM"),
+            );
+            runner.drain(Duration::from_secs(2)).await;
+        });
+        runtime.shutdown_background();
+    }
 }
