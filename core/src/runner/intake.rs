@@ -286,6 +286,16 @@ impl Runner {
                 let Some(lease) = lease else { return Some((one.receipt, Settlement::Accepted)) };
                 Some((one.begin(self, store, lease), Settlement::Accepted))
             }
+            Err(fault) if name_of_event(&one.work.document).is_some() => {
+                tally.failed(&fault);
+                // A database has no dead letters: it would be gone. Without its content it is a job that an operator sees.
+                tracing::error!(job = %one.id, %fault, cause = cause(&fault), "the store refused a change; it is kept without its content");
+                one.work.document.bytes = bytes::Bytes::new();
+                (one.start, one.work.order, one.defect) = (Start::Now, None, Some(fault));
+                let lease = self.insist(store, &one).await?;
+                let Some(lease) = lease else { return Some((one.receipt, Settlement::Accepted)) };
+                Some((one.begin(self, store, lease), Settlement::Accepted))
+            }
             Err(fault) => {
                 tally.failed(&fault);
                 let settlement = Settlement::DeadLetter { cause: fault.to_string(), findings: Vec::new() };

@@ -1,6 +1,7 @@
 //! What goes wrong around the runner for a while: a store that takes nothing, code that panics, a receiver that is slow.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -70,6 +71,11 @@ fn full<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, Fault>> {
     Box::pin(std::future::ready(Err(fault)))
 }
 
+/// What no store of these tests ever takes.
+fn too_long(job: &NewJob) -> bool {
+    job.document.bytes.len() > 1_000
+}
+
 macro_rules! passed_on {
     ($($name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
         $(fn $name(&self, $($argument: $type),*) -> BoxFuture<'_, Result<$output, Fault>> {
@@ -80,7 +86,6 @@ macro_rules! passed_on {
 
 impl JobStore for Shaky {
     passed_on! {
-        submit_all(jobs: Vec<NewJob>) -> Vec<Result<Submission, Fault>>;
         answer(lease: Lease, reply: Reply) -> Option<Lease>;
         suspend(lease: Lease, suspension: Suspension) -> ();
         release(lease: Lease, delay: Duration, untried: bool) -> ();
@@ -106,7 +111,23 @@ impl JobStore for Shaky {
     fn keep_position<'a>(&'a self, name: &'a str, text: String) -> BoxFuture<'a, Result<(), Fault>> {
         self.now(self.store.keep_position(name, text))
     }
+    fn submit_all(&self, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<Result<Submission, Fault>>, Fault>> {
+        if !jobs.iter().any(too_long) {
+            return self.now(self.store.submit_all(jobs));
+        }
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for job in jobs {
+                all.push(self.submit(job).await);
+            }
+            Ok(all)
+        })
+    }
     fn submit(&self, job: NewJob) -> BoxFuture<'_, Result<Submission, Fault>> {
+        if too_long(&job) {
+            let fault = Fault::new(FaultCode::Store, "the document is too long for the store");
+            return Box::pin(std::future::ready(Err(fault)));
+        }
         match self.refuses_one.load(Ordering::SeqCst) {
             true => full(),
             false => self.now(self.store.submit(job)),
@@ -287,5 +308,22 @@ async fn what_waits_for_a_slow_receiver_is_not_claimed_over_and_over() {
     let claimed = store.deliveries_claimed.load(Ordering::SeqCst);
     // What is under way, what waits for it, and a handful each two seconds.
     assert!((600..=1_900).contains(&claimed), "{claimed} were claimed");
+    drop(runner);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_the_store_never_takes_is_a_dead_job_without_its_content() {
+    let store = Shaky::new(MemoryStore::default());
+    let (queue, post) = (Queue::of([]), Arc::new(Post::new("out")));
+    queue.is_journaled.store(true, Ordering::SeqCst);
+    let event = |key: &str, text: &str| Message::new(key, &format!("<C><A>{text}</A></C>")).event();
+    queue.put([event("pg:1:1", "1"), event("pg:1:2", &"x".repeat(2_000)), event("pg:1:3", "3")]);
+    let runner = open(flow(PLAIN, Vec::new()), &store, &queue, &post);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(queue.settled(), ["pg:1:1 accepted", "pg:1:2 accepted", "pg:1:3 accepted"]);
+    let jobs = store.store.list(JobFilter::default()).await.unwrap();
+    let found: HashMap<_, _> =
+        jobs.iter().map(|it| (it.document.key.as_ref().unwrap().as_str(), it.state.word())).collect();
+    assert_eq!(found, HashMap::from([("pg:1:1", "answered"), ("pg:1:2", "dead"), ("pg:1:3", "answered")]));
     drop(runner);
 }
