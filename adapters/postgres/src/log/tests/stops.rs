@@ -260,7 +260,7 @@ fn cuts_of_the_connection_lose_nothing_and_change_no_name() {
                 LogSource::new(&bench.settings, bench.receive.clone(), None).open(bench.kept.clone()),
             )
             .await
-            .map(|it| it) else {
+            else {
                 continue;
             };
             while seen.len() < 2_000 {
