@@ -59,9 +59,51 @@ pub(super) fn channels<'n>(root: &'n Node, section: &str) -> impl Iterator<Item 
 
 /// The table with its schema, as both would be spelt in full.
 fn full_name(channel: &Channel) -> Option<String> {
-    let table = channel.get("table")?;
     let usual = if &*channel.kind == "postgres" { "public" } else { "dbo" };
-    Some(if table.contains('.') { table.to_owned() } else { format!("{usual}.{table}") })
+    let mut parts = parts(channel.get("table")?)?;
+    if parts.len() == 1 {
+        parts.insert(0, usual.to_owned());
+    }
+    Some(parts.join("\0"))
+}
+
+/// The names of `table`, `schema.table` or, for names with a dot in them, `"sche.ma"."ta.ble"` or, as SQL Server has it,
+/// `[sche.ma].[ta.ble]`. `None` where these are not closed, or something stands behind them.
+fn parts(text: &str) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    loop {
+        let (name, after) = match rest.chars().next() {
+            Some('"') => quoted(rest, '"')?,
+            Some('[') => quoted(rest, ']')?,
+            _ => {
+                let (name, after) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
+                (name.to_owned(), after)
+            }
+        };
+        found.push(name);
+        if after.is_empty() {
+            return Some(found);
+        }
+        rest = after.strip_prefix('.')?;
+    }
+}
+
+/// The name between its quotes, and what comes after it. The closing quote is doubled inside.
+fn quoted(text: &str, close: char) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let mut rest = text.get(1..)?;
+    loop {
+        let (part, after) = rest.split_once(close)?;
+        name.push_str(part);
+        match after.strip_prefix(close) {
+            Some(more) => {
+                name.push(close);
+                rest = more;
+            }
+            None => return Some((name, after)),
+        }
+    }
 }
 
 /// Two that read the same table.
@@ -165,7 +207,7 @@ pub(super) fn deliver(word: &str, block: &Node, diagnostics: &mut Diagnostics) {
     };
     let needs: &[&str] = match mode {
         "insert" => &["table"],
-        "update" => &["table", "key"],
+        "update" => &["table"],
         "call" => &["procedure"],
         // Reported where the word was read.
         _ => return,
@@ -199,27 +241,34 @@ fn qualified(word: &str, block: &Node, key: &str, diagnostics: &mut Diagnostics)
     report_name(word, key, text, node, diagnostics);
 }
 
-/// Reports what can be no name of a table, with or without its schema. False when it was.
-pub(super) fn report_name(
-    word: &str,
-    key: &str,
-    text: &str,
-    node: &Node,
-    diagnostics: &mut Diagnostics,
-) -> bool {
-    let parts: Vec<&str> = text.split('.').collect();
-    if parts.len() <= 2 && parts.iter().all(|it| is_name(word, it)) {
-        return true;
+/// Reports what can be no name of a table, with or without its schema.
+pub(super) fn report_name(word: &str, key: &str, text: &str, node: &Node, diagnostics: &mut Diagnostics) {
+    // What quotes with the other database's signs would be a name with these signs in it.
+    let foreign = match word {
+        "postgres" => Some('['),
+        "sqlserver" => Some('"'),
+        _ => None,
+    };
+    let is_good = |it: &str| {
+        !foreign.is_some_and(|sign| it.starts_with(sign) || it.contains(&format!(".{sign}")))
+            && parts(it).is_some_and(|all| all.len() <= 2 && all.iter().all(|it| is_name(word, it)))
+    };
+    if is_good(text) {
+        return;
     }
     let title = format!("`{key}` can not be `{}`", shown(text));
     let found = diagnostics.push("M051", &node.span, title, "expected TABLE or SCHEMA.TABLE");
     let bare = text.replace(['"', '[', ']', '`'], "");
-    if bare != text && bare.split('.').count() <= 2 && bare.split('.').all(|it| is_name(word, it)) {
+    if bare != text && is_good(&bare) {
         found.fix(&node.span, bare);
     } else {
-        found.help("without quotes, as the catalogue spells it: sales.orders");
+        found.help(match word {
+            "postgres" => {
+                "as the catalogue spells it: sales.orders; names with a dot in double quotes: \"a.b\".orders"
+            }
+            _ => "as the catalogue spells it: sales.orders; names with a dot in brackets: [a.b].orders",
+        });
     }
-    false
 }
 
 /// Names that stand alone: of columns, schemas, slots.
@@ -293,6 +342,7 @@ pub fn size(text: &str) -> Option<u64> {
 pub(super) fn whole(root: &Node, file: &MappingFile, mapping: &plan::Mapping, diagnostics: &mut Diagnostics) {
     let kind = file.source.as_ref().and_then(|it| it.kind).map(|it| it.word());
     kinds(root, kind, mapping, diagnostics);
+    key_is_said(root, kind, diagnostics);
     if kind == Some("cdc") {
         keys_of_other_kinds(root, diagnostics);
     }
@@ -339,6 +389,18 @@ fn kinds(root: &Node, kind: Option<&str>, mapping: &plan::Mapping, diagnostics: 
         diagnostics
             .push("M052", &channel.span, title, "not for `kind: cdc`")
             .also(&key.span, "because of this");
+    }
+}
+
+/// A row tells its own key; of another document the mapping says which column finds the row.
+fn key_is_said(root: &Node, kind: Option<&str>, diagnostics: &mut Diagnostics) {
+    for (key, block) in channels(root, "deliver").filter(|_| kind == Some("json")) {
+        let mode = block.get("mode").filter(|it| it.text() == Some("update"));
+        if let (Some(mode), None) = (mode, block.get("key")) {
+            let title =
+                format!("`{}` does not say by which column the row is found", key.text().unwrap_or_default());
+            diagnostics.push("M056", &mode.span, title, "`mode: update` needs `key` here");
+        }
     }
 }
 

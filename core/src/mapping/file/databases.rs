@@ -171,7 +171,7 @@ pub struct DatabaseDeliver {
     pub mode: Option<WriteMode>,
     /// The procedure or function that is called, with its schema: sales.set_score. Only with `mode: call`
     pub procedure: Option<String>,
-    /// The column(s) by which the row is found. Only with `mode: update`
+    /// The column(s) by which the row is found; those that the source says when left out. Only with `mode: update`
     pub key: Option<OneOrMany>,
     /// The column that must still have the value that was read, e.g. row_version. Only with `mode: update`
     pub version: Option<String>,
