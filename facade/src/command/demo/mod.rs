@@ -17,7 +17,7 @@ use vestibule_core::{
 };
 
 use self::cluster::Cluster;
-use super::{End, Stop, outset, serve::Serve};
+use super::{End, Stop, outset, serve::Serve, stacks};
 use crate::{screen, wiring::Plans};
 
 /// The sample, as it is in `samples/orders`: the demonstration needs nothing beside the binary.
@@ -87,6 +87,8 @@ impl Demo {
 
 impl Orders {
     fn run(self) -> Result<End, Stop> {
+        // Begins this process anew, which nothing of ours may outlive.
+        stacks::deepen()?;
         let cluster = Cluster::start(self.database_port).map_err(Stop::not_reachable)?;
         let desk = desk(&cluster)
             .map_err(|cause| Stop::failed(format!("the sample can not be written: {cause}")))?;
