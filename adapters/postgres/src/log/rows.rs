@@ -187,8 +187,11 @@ impl Table {
         list
     }
 
+    /// The columns of the key, as the table `r` has them: a name alone would be the text of the same name that is selected,
+    /// and texts are in another order.
     fn key_list(&self) -> Result<String, Trouble> {
-        let names: Result<Vec<String>, _> = self.key.iter().map(|(name, _)| identifier(name)).collect();
+        let names: Result<Vec<String>, _> =
+            self.key.iter().map(|(name, _)| identifier(name).map(|it| format!("r.{it}"))).collect();
         Ok(names.map_err(value)?.join(", "))
     }
 
@@ -199,7 +202,7 @@ impl Table {
         let statement = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}; \
              SET LOCAL idle_in_transaction_session_timeout = 0; \
-             DECLARE vestibule_rows SCROLL CURSOR FOR SELECT {} ''::text FROM {}{order}",
+             DECLARE vestibule_rows SCROLL CURSOR FOR SELECT {} ''::text FROM {} AS r{order}",
             literal(snapshot).map_err(value)?,
             self.list(),
             self.receive.table.quoted(),
@@ -266,7 +269,7 @@ impl Table {
             if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
         let bite = self.bite;
         let statement = format!(
-            "SELECT {} pg_catalog.pg_current_snapshot()::text FROM {table} {only} ORDER BY {keys} LIMIT {bite}",
+            "SELECT {} pg_catalog.pg_current_snapshot()::text FROM {table} AS r {only} ORDER BY {keys} LIMIT {bite}",
             self.list()
         );
         let mut chunk = Chunk::new(reading.run, Vec::new(), String::new(), true);

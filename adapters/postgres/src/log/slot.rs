@@ -285,3 +285,25 @@ pub(super) async fn resumes(wire: &mut Wire, receive: &Receive) -> Result<Vec<i6
         Err(trouble) => Err(trouble),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::log) fn server(system: &str, end: u64) -> Server {
+        Server {
+            system: system.into(),
+            timeline: "1".into(),
+            end: Lsn(end),
+            version: 15,
+            patience: Duration::from_secs(60),
+            is_logical: true,
+            is_standby: false,
+            is_unlimited: false,
+        }
+    }
+
+    pub(in crate::log) fn slot(plugin: &str, confirmed: u64, is_lost: bool) -> Slot {
+        Slot { plugin: plugin.into(), database_is_ours: true, confirmed: Some(Lsn(confirmed)), is_lost }
+    }
+}

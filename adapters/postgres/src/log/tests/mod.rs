@@ -1,6 +1,7 @@
 //! The log against servers of our own.
 
 mod existing;
+mod reading;
 mod stops;
 mod stream;
 

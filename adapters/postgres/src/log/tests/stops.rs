@@ -342,3 +342,48 @@ fn tls_checks_the_certificate_and_its_name() {
         bench.open().await.unwrap();
     });
 }
+
+#[test]
+fn a_server_that_is_killed_goes_on_where_it_was_by_the_same_names() {
+    let kit = server();
+    let (url, bench) = orders(&kit, "killed");
+    run(async {
+        let mut intake = bench.open().await.unwrap();
+        let mut seen: HashMap<String, String> = HashMap::new();
+        for round in 0..5 {
+            kit.sql(
+                &url,
+                &format!(
+                    "INSERT INTO orders SELECT i FROM generate_series({}, {}) i",
+                    round * 1000,
+                    round * 1000 + 999
+                ),
+            )
+            .unwrap();
+            let batch = intake.next(300).await.unwrap();
+            let mut settled = Vec::new();
+            for (at, received) in batch.into_iter().enumerate() {
+                let no = text(change(&received).after.as_ref().unwrap(), "no");
+                assert!(seen.insert(key(&received), no.clone()).is_none_or(|it| it == no));
+                if at % 2 == 0 {
+                    settled.push((received.receipt, Settlement::Accepted));
+                }
+            }
+            intake.settle(settled).await.unwrap();
+            kit.kill().unwrap();
+            let ended = timeout(PATIENCE, async { while intake.next(100).await.is_ok() {} }).await;
+            assert!(ended.is_ok(), "nobody noticed");
+            kit.up().unwrap();
+            intake = bench.open().await.unwrap();
+        }
+        while seen.len() < 5000 {
+            for (name, change) in take(&mut *intake, 1).await {
+                let no = text(change.after.as_ref().unwrap(), "no");
+                assert!(seen.insert(name, no.clone()).is_none_or(|it| it == no));
+            }
+        }
+        let numbers: std::collections::HashSet<&String> = seen.values().collect();
+        assert_eq!(numbers.len(), 5000);
+        idle(&mut *intake, Duration::from_millis(300)).await;
+    });
+}
