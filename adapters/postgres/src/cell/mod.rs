@@ -7,7 +7,9 @@
 
 mod array;
 mod catalogue;
+mod columns;
 mod number;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +20,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use vestibule_core::change::Cell;
 
 #[allow(unused_imports, dead_code, reason = "its users land next")]
-pub(crate) use catalogue::{kinds_of_names, kinds_of_oids};
+pub(crate) use self::{
+    catalogue::{kinds_of_names, kinds_of_oids},
+    columns::{Columns, Selected, selected, stored},
+    wire::Texts,
+};
 
 /// Longest value that becomes part of a document, in bytes of its text.
 pub(crate) const LONGEST: usize = 8 << 20;

@@ -34,6 +34,7 @@ use crate::{
     error::Trouble,
     log::LogSource,
     lookup::PgLookup,
+    outbox::OutboxSource,
     writeback::{Deliver, PgReturner},
 };
 
@@ -122,9 +123,7 @@ impl Connection for Server {
         match receive.capture {
             Capture::Log => Some(Arc::new(LogSource::new(&self.settings, receive, deliver.cloned()))),
             Capture::Trigger | Capture::Snapshot => {
-                let title = format!("`capture: {}` is not there yet", receive.capture.word());
-                diagnostics.push("D105", &channel.span, title, "not yet");
-                None
+                Some(Arc::new(OutboxSource::new(Arc::clone(&self.settings), receive, deliver.cloned())))
             }
         }
     }
