@@ -85,7 +85,9 @@ impl LogSource {
                 self.make(&mut wire, &server, &*positions).await?
             }
             (Ok(Course::Go), Some(mut position), last) => {
-                if let Some(signal) = last {
+                // One that is being followed already goes on from where it is.
+                let followed = position.reading.as_ref().and_then(|it| it.signal);
+                if let Some(signal) = last.filter(|it| Some(**it) != followed) {
                     // What the table looks like now is accepted, and every row of it read again.
                     position.columns.clear();
                     position.reading = Some(all_rows(Some(*signal)));
