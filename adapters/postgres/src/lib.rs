@@ -16,6 +16,8 @@ mod error;
 mod log;
 mod lookup;
 mod outbox;
+#[allow(dead_code, unused_imports)] // Until every way of capture is there.
+mod plan;
 mod queue;
 mod read;
 mod row;
