@@ -106,7 +106,9 @@ impl Site {
                 .output()
                 .unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8(output.stdout).unwrap()
+            let text = String::from_utf8(output.stdout).unwrap();
+            // Newer versions write a word that is new each time.
+            text.lines().filter(|it| !it.contains("restrict ")).collect::<Vec<_>>().join("\n")
         };
         let database = self.url.rsplit_once('/').unwrap().1;
         dump("pg_dump", &["-s", "-d", database]) + &dump("pg_dumpall", &["--roles-only"])
@@ -247,7 +249,7 @@ fn the_application_never_fails_for_us() {
             assert!(site.seen("SELECT op, note FROM vestibule.outbox").contains("x|42703"), "{what}");
         }
         if what == "no outbox" {
-            assert_eq!(site.seen("SELECT last_value FROM vestibule.missed"), "7");
+            assert_eq!(site.seen("SELECT last_value FROM vestibule.missed"), "8"); // Four statements with no privilege, four without an outbox.
         }
         if what == "retyped" {
             site.by("dba", "ALTER TABLE orders ALTER total TYPE numeric(12,2) USING total::numeric").unwrap();
