@@ -2,6 +2,7 @@
 
 mod amqp;
 mod check;
+mod db;
 mod demo;
 mod explain;
 mod jobs;
@@ -53,6 +54,7 @@ enum Command {
     Jobs(jobs::Jobs),
     Reviews(reviews::Reviews),
     Amqp(amqp::Amqp),
+    Db(db::Db),
     Demo(demo::Demo),
     Schema(schema::Schema),
     Explain(explain::Explain),
@@ -69,6 +71,7 @@ impl Line {
             Command::Jobs(it) => it.run(),
             Command::Reviews(it) => it.run(),
             Command::Amqp(it) => it.run(),
+            Command::Db(it) => it.run(),
             Command::Demo(it) => it.run(),
             Command::Schema(it) => it.run(),
             Command::Explain(it) => it.run(),

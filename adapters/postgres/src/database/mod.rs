@@ -35,6 +35,7 @@ use crate::{
     log::LogSource,
     lookup::PgLookup,
     outbox::OutboxSource,
+    plan::Desk,
     writeback::{Deliver, PgReturner},
 };
 
@@ -150,7 +151,7 @@ impl Connection for Server {
     }
 
     fn database(&self) -> Option<Arc<dyn Database>> {
-        None
+        Some(Arc::new(Desk { settings: Arc::clone(&self.settings) }))
     }
 }
 

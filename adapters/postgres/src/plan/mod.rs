@@ -1,8 +1,11 @@
 //! What a DBA reads first: the SQL of installation and removal, what would go wrong, and where everything stands.
 
+mod database;
 mod grants;
 mod install;
 mod part;
+mod preflight;
+mod status;
 mod text;
 mod trigger;
 mod uninstall;
@@ -18,6 +21,7 @@ use vestibule_core::{
 
 use self::part::Part;
 pub(crate) use self::{
+    database::Desk,
     part::{capture_id, channel},
     trigger::spelt,
 };
