@@ -10,6 +10,7 @@ mod command_line;
 mod crash;
 mod desk;
 mod documents;
+mod exactness;
 mod foreign;
 mod house;
 mod idempotency;
