@@ -207,13 +207,17 @@ fn captures(parts: &[&Part]) -> Result<String, Unquotable> {
 SELECT {id}, {}, {}, {columns}, ARRAY(
     SELECT coalesce(format_type(a.atttypid, a.atttypmod), '')
     FROM unnest({columns}) WITH ORDINALITY AS c (name, place)
-    LEFT JOIN pg_attribute a ON a.attrelid = to_regclass({}) AND a.attname = c.name AND NOT a.attisdropped
+    -- By name: the owner of what is made here may not look into the application's schema.
+    LEFT JOIN pg_attribute a ON a.attname = c.name AND NOT a.attisdropped AND a.attrelid = (
+        SELECT t.oid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+        WHERE n.nspname = {} AND t.relname = {})
     ORDER BY c.place), {}
 ON CONFLICT (id) DO UPDATE SET types = excluded.types;\n",
             identifier(part.schema())?,
             literal(part.flow())?,
             literal(&table.to_string())?,
-            literal(&table.quoted())?,
+            literal(&table.schema)?,
+            literal(&table.name)?,
             texts(key)?,
             columns = texts(columns)?,
         ));
