@@ -207,10 +207,9 @@ fn captures(parts: &[&Part]) -> Result<String, Unquotable> {
 SELECT {id}, {}, {}, {columns}, ARRAY(
     SELECT coalesce(format_type(a.atttypid, a.atttypmod), '')
     FROM unnest({columns}) WITH ORDINALITY AS c (name, place)
-    -- By name: the owner of what is made here may not look into the application's schema.
-    LEFT JOIN pg_attribute a ON a.attname = c.name AND NOT a.attisdropped AND a.attrelid = (
-        SELECT t.oid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
-        WHERE n.nspname = {} AND t.relname = {})
+    LEFT JOIN pg_attribute a ON a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = (
+        -- By name: the owner of this schema may not look into that one.
+        SELECT t.oid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = {} AND t.relname = {})
     ORDER BY c.place), {}
 ON CONFLICT (id) DO UPDATE SET types = excluded.types;\n",
             identifier(part.schema())?,

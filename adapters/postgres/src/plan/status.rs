@@ -30,9 +30,8 @@ pub(super) async fn of(line: &mut Line, part: &Part, limit: Duration) -> Result<
     };
     let outbox = Relation { schema: schema.to_owned(), name: "outbox".into() }.quoted();
     let there: bool = {
-        let outbox = &outbox;
         line.run(limit, |client| async move {
-            Ok(client.query_one("SELECT to_regclass($1) IS NOT NULL", &[outbox]).await?.try_get(0)?)
+            Ok(client.query_one("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'outbox')", &[&schema]).await?.try_get(0)?)
         })
         .await?
     };
@@ -70,14 +69,14 @@ async fn trigger(
         extract(epoch FROM clock_timestamp() - (SELECT at {mine} ORDER BY id LIMIT 1))::float8,
         (SELECT count(*) FROM (SELECT 1 {mine} AND op = 'x' LIMIT {MOST}) one),
         (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {missed}),
-        (SELECT count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE t.tgrelid = to_regclass($3) AND n.nspname = $4 AND p.proname = ANY ($5) AND t.tgenabled IN ('O', 'A'))"
+        (SELECT count(DISTINCT p.oid) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE n.nspname = $3 AND p.proname = ANY ($4) AND t.tgenabled IN ('O', 'A'))"
     );
     let functions: Vec<String> = EVENTS.iter().map(|(event, ..)| function_name(receive, event)).collect();
-    let (flow, table, schema) = (&receive.flow, receive.table.quoted(), &receive.schema);
+    let (flow, schema) = (&receive.flow, &receive.schema);
     let row = line
         .run(limit, |client| async move {
-            Ok(client.query_one(&sql, &[flow, &outbox, &table, schema, &functions]).await?)
+            Ok(client.query_one(&sql, &[flow, &outbox, schema, &functions]).await?)
         })
         .await?;
     let rows: i64 = row.try_get(0)?;
@@ -118,11 +117,14 @@ async fn log(
     let sql = "SELECT s.active, coalesce(s.wal_status, ''), pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::int8,
         coalesce(s.confirmed_flush_lsn::text, ''),
         EXISTS (SELECT FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
-                WHERE p.pubname = $2 AND r.prrelid = to_regclass($3))
+                WHERE p.pubname = $2 AND r.prrelid = (
+            SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $3 AND c.relname = $4))
         FROM (SELECT 1) one LEFT JOIN pg_replication_slots s ON s.slot_name = $1 AND s.database = current_database()";
-    let (slot, publication, table) = (&receive.slot, &receive.publication, receive.table.quoted());
+    let (slot, publication, table) = (&receive.slot, &receive.publication, &receive.table);
     let row = line
-        .run(limit, |client| async move { Ok(client.query_one(sql, &[slot, publication, &table]).await?) })
+        .run(limit, |client| async move {
+            Ok(client.query_one(sql, &[slot, publication, &table.schema, &table.name]).await?)
+        })
         .await?;
     let (active, wal): (Option<bool>, String) = (row.try_get(0)?, row.try_get(1)?);
     let published: bool = row.try_get(4)?;

@@ -329,3 +329,37 @@ fn a_published_table_takes_every_statement() {
     site.by("dba", &scripts(&[Part::Receive(receive(Capture::Log))]).install).unwrap();
     site.by("clerk", "INSERT INTO orders (no) VALUES ('1'); UPDATE orders SET no = '2'; DELETE FROM orders; TRUNCATE orders").unwrap();
 }
+
+#[test]
+fn preflight_and_status_say_what_is_missing_and_change_nothing() {
+    let site = Site::new();
+    site.by("dba", "CREATE SCHEMA closed; CREATE TABLE closed.orders (LIKE orders INCLUDING ALL)").unwrap();
+    let before = site.catalogue();
+    let mut closed = receive(Capture::Trigger);
+    closed.table.schema = "closed".into();
+    let parts = [Part::Receive(closed), Part::Receive(receive(Capture::Log)), deliver()];
+    let settings = site.settings("app");
+    let look = || {
+        run(async {
+            let mut line = Line::open(&settings, "test").await.unwrap();
+            let advice = super::preflight::run(&mut line, &parts, &settings).await.unwrap();
+            let mut states = Vec::new();
+            for part in &parts {
+                states.push(super::status::of(&mut line, part, LIMIT).await.unwrap().state);
+            }
+            (advice.iter().map(|it| it.topic).collect::<Vec<_>>(), states)
+        })
+    };
+    let (topics, states) = look();
+    for topic in ["not-installed", "trigger-cost", "slot-limit", "slots", "replication-role"] {
+        assert!(topics.contains(&topic), "{topic}: {topics:?}");
+    }
+    assert_eq!(states, ["missing", "missing", "missing"]);
+    assert_eq!(site.catalogue(), before);
+    site.by("dba", &scripts(&parts).install).unwrap();
+    let (topics, states) = look();
+    assert!(!topics.contains(&"not-installed"), "{topics:?}");
+    assert_eq!(states, ["ok", "missing", "ok"]);
+    site.by("dba", "ALTER TABLE closed.orders DISABLE TRIGGER ALL").unwrap();
+    assert_eq!(look().1, ["missing", "missing", "ok"]);
+}
