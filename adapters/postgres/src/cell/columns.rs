@@ -75,7 +75,8 @@ pub(crate) struct Selected {
 pub(crate) fn selected(columns: &[Selected]) -> String {
     let most = longest(columns.len());
     let mut values = Vec::new();
-    let mut long = vec!["','".to_owned()];
+    // Never alone: a table may have no column that can be long.
+    let mut long = vec!["',', NULL".to_owned()];
     for (at, Selected { quoted, length, is_bytes }) in columns.iter().enumerate() {
         // A value of bytes must be measured before it is written out: twice as long it may not fit the server.
         let size = if *is_bytes {
