@@ -34,7 +34,11 @@ pub fn registry(longest: usize) -> Registry {
         ],
         frontends: vec![Arc::new(vestibule_soap::SoapFrontend::with_limits(xml))],
         models: vec![Arc::new(vestibule_model_rules::Rules), Arc::new(vestibule_model_http::OpenAi::new())],
-        connections: vec![Arc::new(vestibule_amqp::Amqp), Arc::new(vestibule_postgres::Postgres)],
+        connections: vec![
+            Arc::new(vestibule_amqp::Amqp),
+            Arc::new(vestibule_postgres::Postgres),
+            Arc::new(vestibule_sqlserver::SqlServer),
+        ],
         hooks: vec![Arc::new(vestibule_webhook::Webhook)],
         ..Registry::default()
     }
@@ -74,7 +78,12 @@ const CHANNEL_CODES: [(&str, &str, &str); 2] = [
 /// Codes of adapters, with what each means and how to mend it.
 pub fn codes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     let models = vestibule_model_rules::CODES.into_iter().chain(vestibule_model_http::CODES);
-    CHANNEL_CODES.into_iter().chain(models).chain(vestibule_amqp::CODES).chain(vestibule_postgres::CODES)
+    CHANNEL_CODES
+        .into_iter()
+        .chain(models)
+        .chain(vestibule_amqp::CODES)
+        .chain(vestibule_postgres::CODES)
+        .chain(vestibule_sqlserver::CODES)
 }
 
 /// Where a mapping's `deliver: webhook` goes. Problems are reported at the channel's span.
