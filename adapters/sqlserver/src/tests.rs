@@ -160,6 +160,46 @@ mod double {
     }
 
     #[tokio::test]
+    async fn what_is_not_settled_yet_is_not_handed_over_twice() {
+        let world = world();
+        let server = start(world.clone());
+        world.write(row(1));
+        let mut intake = source(&server, receive()).open(Arc::new(Nowhere)).await.unwrap();
+        let first = next(&mut intake, 9).await;
+        world.write(row(2));
+        assert_eq!(numbers(&next(&mut intake, 9).await), ["2"]);
+        accept(&mut intake, first).await.unwrap();
+    }
+
+    /// Takes its time to answer what is asked of the outbox.
+    struct Slow(OutboxWorld);
+
+    impl vestibule_testkit::tds::Handler for Slow {
+        fn answer(&self, request: &Request) -> Vec<Answer> {
+            let mut answers = self.0.answer(request);
+            if request.sql.contains("MIN_ACTIVE") {
+                answers.insert(0, Answer::Wait(Duration::from_millis(60)));
+            }
+            answers
+        }
+    }
+
+    #[tokio::test]
+    async fn settling_waits_for_a_question_that_was_given_up_and_keeps_its_answer() {
+        let world = world();
+        let server = start(Slow(world.clone()));
+        world.write(row(1));
+        let mut intake = source(&server, receive()).open(Arc::new(Nowhere)).await.unwrap();
+        let first = next(&mut intake, 9).await;
+        world.write(row(2));
+        let given_up = tokio::time::timeout(Duration::from_millis(20), intake.next(9)).await;
+        assert!(given_up.is_err());
+        accept(&mut intake, first).await.unwrap();
+        assert_eq!(numbers(&next(&mut intake, 9).await), ["2"]);
+        assert_eq!(world.left().len(), 1);
+    }
+
+    #[tokio::test]
     async fn a_second_process_waits_until_the_first_is_gone() {
         let world = world();
         let server = start(world);
