@@ -333,7 +333,7 @@ fn every_command_that_a_page_shows_is_known() {
             }
             assert!(is_listed(&root_help, command), "{}: there is no `vestibule {command}`", page.name);
             let mut path = vec![command.as_str()];
-            let has_commands = ["jobs", "reviews", "amqp"].contains(&&**command);
+            let has_commands = ["jobs", "reviews", "amqp", "db"].contains(&&**command);
             if let Some(second) = words.get(1).filter(|_| has_commands) {
                 let help = said(&run(&[command.as_str(), "--help"]));
                 assert!(is_listed(&help, second), "{}: {words:?}", page.name);
