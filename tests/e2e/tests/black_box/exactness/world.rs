@@ -1,5 +1,7 @@
 //! A database with writers, a proxy before it, and the binary behind that.
 
+#![expect(clippy::disallowed_methods, reason = "the writers are threads")]
+
 use std::{
     fs,
     process::Command,
