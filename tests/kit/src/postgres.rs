@@ -171,6 +171,18 @@ impl Postgres {
         Ok(succeeded("psql", psql.output()?)?.trim().to_owned())
     }
 
+    /// Runs statements by `psql` beside what goes on here, each in a transaction of its own; ended when it is dropped.
+    pub fn sql_beside(&self, database: &str, statements: &str) -> Result<Beside, Unavailable> {
+        let database = database.rsplit_once('/').map_or(database, |(_, name)| name);
+        let mut psql = self.command("psql");
+        psql.args(["-X", "-q"]).arg("-d").arg(self.url(database));
+        let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(statements.as_bytes())?;
+        }
+        Ok(Beside(child))
+    }
+
     /// Starts it and waits until it takes connections. A running one stays as it is.
     pub fn up(&self) -> Result<(), Unavailable> {
         let mut server = self.server();
@@ -270,6 +282,16 @@ impl Postgres {
 
     fn server(&self) -> MutexGuard<'_, Option<Child>> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A `psql` that runs.
+pub struct Beside(Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 

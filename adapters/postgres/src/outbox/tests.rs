@@ -368,3 +368,56 @@ fn a_snapshot_reads_every_row_once_also_without_a_key_and_without_our_schema() {
         assert!(all(intake.as_mut()).await.is_empty());
     });
 }
+
+/// Figures for docs/databases.md; in release, alone: `cargo test --release -p vestibule-postgres figures_of_the_drain -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+fn figures_of_the_drain() {
+    const ROWS: usize = 300_000;
+    let world = World::new();
+    let fill = format!("INSERT INTO orders SELECT g, 'new', g * 1.25 FROM generate_series(1, {ROWS}) g");
+    world.sql(&fill);
+    run(async {
+        let mut intake = world.open(receive()).await;
+        let (start, mut taken) = (Instant::now(), 0);
+        while taken < ROWS {
+            let batch = intake.next(1_024).await.unwrap();
+            taken += batch.len();
+            intake.settle(accepted(&batch)).await.unwrap();
+        }
+        let drained = start.elapsed();
+        // The simplest peer: rows taken by deleting them, as text, without any order.
+        world.sql(&fill.replace("INTO orders SELECT g,", &format!("INTO orders SELECT g + {ROWS},")));
+        let start = Instant::now();
+        let take = "DO $$ DECLARE n int; BEGIN LOOP WITH gone AS (DELETE FROM vestibule.outbox WHERE id IN (SELECT id FROM \
+                    vestibule.outbox ORDER BY id LIMIT 5000) RETURNING id, op, before, after) SELECT count(after) INTO n FROM gone; \
+                    EXIT WHEN n = 0; COMMIT; END LOOP; END $$";
+        world.sql(take);
+        let deleted = start.elapsed();
+        let rate = |took: Duration| 300_000.0 / took.as_secs_f64();
+        eprintln!(
+            "drained {:.0} rows/s; deleted by the server alone {:.0} rows/s",
+            rate(drained),
+            rate(deleted)
+        );
+
+        // The time that the trigger wrote, on the same clock; the commit comes after it.
+        let mut waits = Vec::new();
+        let updates: String = (1..=200)
+            .map(|at| format!("UPDATE orders SET state = 's' WHERE no = {at}; SELECT pg_sleep(0.01);\n"))
+            .collect();
+        let psql = world.kit.sql_beside(&world.url, &updates).unwrap();
+        while waits.len() < 200 {
+            let batch = intake.next(64).await.unwrap();
+            let now = jiff::Timestamp::now();
+            for one in &batch {
+                let at = change(one).at.unwrap();
+                waits.push(now.duration_since(at).as_secs_f64());
+            }
+            intake.settle(accepted(&batch)).await.unwrap();
+        }
+        drop(psql);
+        waits.sort_by(f64::total_cmp);
+        eprintln!("from the trigger to the document: p50 {:.1} ms", waits[waits.len() / 2] * 1e3);
+    });
+}
