@@ -3,11 +3,11 @@
 //!
 //! What it promises:
 //!
-//! - Values are spelt by the server as exact text, whatever the column's type, and read by one decoder ([`cell`]).
+//! - Values are spelt by the server as exact text, whatever the column's type, and read by one decoder (`cell`).
 //! - The trigger has nothing in it that can fail by itself: in SQL Server that would end the application's transaction.
 //! - A session is dropped after a time-out: what it answers then belongs to nobody.
 //! - Nothing here reconnects, waits to try again or spawns: the runner does.
-//! - Names are quoted by [`quote`] alone; values are parameters; texts of the server pass only where they name objects.
+//! - Names are quoted by `quote` alone; values are parameters; texts of the server pass only where they name objects.
 
 mod catalog;
 mod cdc;

@@ -10,8 +10,8 @@ use crate::{
     mapping::plan::{Channel, Mapping},
 };
 
-/// What flows need of a database, for the person who owns it. Nothing is changed but by [`Database::install`],
-/// [`Database::uninstall`] and [`Database::resync`].
+/// What flows need of a database, for the person who owns it. Nothing is changed but by [`Database::execute`]
+/// and [`Database::resync`].
 pub trait Database: Send + Sync {
     /// The SQL that these uses need. Reads the mappings alone; connects to nothing. The text is the same each time.
     fn scripts(&self, uses: &[Use]) -> Result<Scripts, Fault>;
